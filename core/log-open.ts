@@ -1,0 +1,168 @@
+/** Brings a log's state up from what is stored: the newest usable checkpoint, then the tail. */
+import {
+  type Identity,
+  checkpointName,
+  checkpointPrefix,
+  decodeCheckpoint,
+  decodeIdentity,
+  encodeCheckpoint,
+  encodeIdentity,
+  identityName,
+} from "./checkpoint.ts";
+import type { Event, Incarnation, Seen, Side } from "./event.ts";
+import { otherSide, sideOf } from "./event.ts";
+import { hasCode } from "./errors.ts";
+import { generationOf, readOpened } from "./generations.ts";
+import type { History } from "./history.ts";
+import { mintIncarnation } from "./incarnation.ts";
+import type { LogOptions } from "./log-options.ts";
+import { type Registers, registersProjection } from "./registers.ts";
+import { type Problem, historyOf, replay } from "./replay.ts";
+import type { Store } from "./store-port.ts";
+
+export interface LogState {
+  identity: Identity;
+  readonly registers: Registers;
+  readonly histories: Map<Incarnation, History>;
+  readonly problems: readonly Problem[];
+  /** Position of the last event. */
+  readonly position: number;
+  /** Time of this side's newest event, or 0. */
+  readonly time: number;
+  /** The other side's latest event. */
+  readonly seen: Seen | undefined;
+  /** Events read after the checkpoint. */
+  readonly replayed: number;
+  /** Names of the checkpoints kept, oldest first. */
+  readonly checkpoints: string[];
+}
+
+/** @throws FORMAT_NEWER, and what the store throws */
+export async function openLog(options: LogOptions): Promise<LogState> {
+  const { id, committer, environment, mayApply } = options;
+  const { store } = committer;
+  const { logger, digest } = environment;
+  const { start, checkpoints } = await newestCheckpoint(options);
+  const { histories, state } = start;
+  const stored = await undamaged(store, identityName(id));
+  let identity = stored === undefined ? undefined : decodeIdentity(stored);
+  let { time } = start;
+  const result = await replay({
+    store,
+    log: id,
+    digest,
+    from: start.position + 1,
+    removed: identity?.removed ?? [],
+    histories,
+    onProgress: options.onProgress,
+    take: (events) => {
+      for (const event of events) {
+        if (mayApply === undefined || mayApply(event)) fold(state, histories, event);
+      }
+      const last = events.at(-1);
+      // The peer's clock may be wrong; and the own one may have been ahead once, and been put right.
+      if (last !== undefined && sideOf(last.origin) === options.side) time = last.time;
+    },
+  });
+  for (const problem of result.problems) {
+    logger.log(
+      "error",
+      "damage was found in the log; it is fetched again from the peer where that is possible",
+      {
+        log: id,
+        ...problem,
+      },
+    );
+  }
+  identity ??= freshIdentity(options);
+  return {
+    identity,
+    registers: state,
+    histories,
+    problems: result.problems,
+    // Positions that were taken out are not given again.
+    position: Math.max(result.position, ...identity.removed.map(({ to }) => to)),
+    time,
+    seen: latestOf(otherSide(options.side), state, histories),
+    replayed: result.events,
+    checkpoints,
+  };
+}
+
+async function newestCheckpoint(options: LogOptions): Promise<{
+  start: { position: number; state: Registers; histories: Map<Incarnation, History>; time: number };
+  checkpoints: string[];
+}> {
+  const { store } = options.committer;
+  const checkpoints = await store.names(checkpointPrefix(options.id));
+  for (const name of checkpoints.toReversed()) {
+    const bytes = await undamaged(store, name);
+    const start = bytes === undefined ? undefined : decodeCheckpoint(bytes);
+    if (start !== undefined) return { start, checkpoints };
+    options.environment.logger.log(
+      "warn",
+      "a snapshot can't be used, an older one or the whole log is read instead",
+      {
+        code: "SNAPSHOT_INVALID",
+        snapshot: name,
+      },
+    );
+  }
+  const state = registersProjection.initial();
+  return { start: { position: 0, state, histories: new Map(), time: 0 }, checkpoints };
+}
+
+/** A value whose bytes are damaged is as good as none: it is derived again. */
+async function undamaged(store: Store, name: string): Promise<Uint8Array | undefined> {
+  try {
+    return await store.get(name);
+  } catch (error) {
+    if (hasCode(error, "SEGMENT_CORRUPT")) return undefined;
+    throw error;
+  }
+}
+
+/** Takes an event that may be applied into the registers, and closes the incarnation that it says is over. */
+export function fold(state: Registers, histories: Map<Incarnation, History>, event: Event): void {
+  registersProjection.apply(state, event);
+  const opened = readOpened(event);
+  if (opened?.previous !== undefined) historyOf(histories, opened.previous).closedAt = opened.end;
+}
+
+/** A log that does not say who it is, is new, or has lost more than its identity: either way, a new incarnation. */
+function freshIdentity({ id, side, committer, environment }: LogOptions): Identity {
+  const live = mintIncarnation(side, environment.random);
+  const identity: Identity = { live, removed: [], moving: undefined };
+  committer.put(identityName(id), encodeIdentity(identity));
+  return identity;
+}
+
+function latestOf(
+  side: Side,
+  { generations }: Registers,
+  histories: ReadonlyMap<Incarnation, History>,
+): Seen | undefined {
+  let latest: History | undefined;
+  for (const history of histories.values()) {
+    if (sideOf(history.origin) !== side || history.top === 0) continue;
+    if (
+      latest === undefined ||
+      generationOf(generations, history.origin) > generationOf(generations, latest.origin)
+    ) {
+      latest = history;
+    }
+  }
+  return latest === undefined ? undefined : { origin: latest.origin, seq: latest.top };
+}
+
+const checkpointsKept = 2;
+
+/** Puts a checkpoint of the visible state with the next batch, and lets the oldest go. */
+export function checkpoint(options: LogOptions, state: LogState, position: number, time: number): void {
+  const { committer, id } = options;
+  const name = checkpointName(id, position);
+  const { registers, histories, checkpoints } = state;
+  committer.put(name, encodeCheckpoint({ position, state: registers, histories, time }));
+  if (checkpoints.at(-1) !== name) checkpoints.push(name);
+  while (checkpoints.length > checkpointsKept) committer.put(checkpoints.shift() as string, undefined);
+}

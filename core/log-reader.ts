@@ -1,0 +1,93 @@
+import type { Event, Incarnation } from "./event.ts";
+import type { History, Range } from "./history.ts";
+import type { LogOptions } from "./log-options.ts";
+import type { Mark } from "./marks.ts";
+import { readable, readableEvents } from "./replay.ts";
+import { type Segment, chainHash, zeroHash } from "./segment.ts";
+
+export const readBytesDefault: number = 1024 * 1024;
+
+/** Reads what is durable of one log. Damaged records are passed over; `replay` has reported them. */
+export class LogReader {
+  readonly #options: LogOptions;
+
+  constructor(options: LogOptions) {
+    this.#options = options;
+  }
+
+  /** Events at positions `from` to `to`, in order; whole segments up to about `maxBytes`. */
+  async events(from: number, to: number, maxBytes: number): Promise<Event[]> {
+    const { committer, id, environment } = this.#options;
+    const events: Event[] = [];
+    // Where all that was read is damaged, what comes after it is what was asked for.
+    for (let next = from; next <= to && events.length === 0;) {
+      const records = await committer.store.read(id, next, maxBytes);
+      const last = records.at(-1);
+      if (last === undefined) break;
+      for (const record of records) {
+        if (record.position > to) break;
+        for (const event of readableEvents(record, environment.digest) ?? []) {
+          if (event.position >= from) events.push(event);
+        }
+      }
+      next = last.position + (last.count ?? 1);
+    }
+    return events;
+  }
+
+  /** One event, wherever it lies: past a hole too. */
+  async event(origin: Incarnation, seq: number): Promise<Event | undefined> {
+    const { committer, id, environment } = this.#options;
+    const [record] = await committer.store.readOrigin(id, origin, seq, 1);
+    if (record?.segment === undefined || record.lo > seq) return undefined;
+    return readableEvents(record, environment.digest)?.[seq - record.lo];
+  }
+
+  /** Segments of one origin from the one that holds `seq` on, up to its first hole. */
+  async segments(history: History | undefined, seq: number, maxBytes: number): Promise<Segment[]> {
+    if (history === undefined || seq > history.end) return [];
+    const { committer, id, environment } = this.#options;
+    const segments: Segment[] = [];
+    let next = seq;
+    for (const record of await committer.store.readOrigin(id, history.origin, seq, maxBytes)) {
+      const segment = readable(record, environment.digest);
+      if (segment === undefined || segment.lo > Math.min(next, history.end)) break;
+      segments.push(segment);
+      next = segment.lo + segment.count;
+    }
+    return segments;
+  }
+
+  /** Commit boundaries after `from` and up to `to`: the first one, and others evenly spaced, at most `max`. */
+  async boundaries(history: History | undefined, { from, to }: Range, max: number): Promise<Mark[]> {
+    const before = history?.marks.before(from) ?? { seq: 0, hash: zeroHash };
+    let { seq: at, hash } = before;
+    const found: Mark[] = [];
+    while (at < to) {
+      const segments = await this.segments(history, at + 1, readBytesDefault);
+      if (segments.length === 0) break;
+      for (const segment of segments) {
+        hash = chainHash(hash, segment, this.#options.environment.digest);
+        at = segment.lo + segment.count - 1;
+        if (at > from && at <= to) found.push({ seq: at, hash });
+      }
+    }
+    const step = Math.ceil(found.length / max);
+    return found.filter((_, index) => index % step === 0);
+  }
+
+  async hashAt(history: History | undefined, seq: number): Promise<Uint8Array | undefined> {
+    if (history === undefined || seq > history.end) return undefined;
+    let { seq: at, hash } = history.marks.before(seq) ?? { seq: 0, hash: zeroHash };
+    while (at < seq) {
+      const segments = await this.segments(history, at + 1, readBytesDefault);
+      if (segments.length === 0) return undefined;
+      for (const segment of segments) {
+        if (at >= seq) break;
+        hash = chainHash(hash, segment, this.#options.environment.digest);
+        at = segment.lo + segment.count - 1;
+      }
+    }
+    return at === seq ? hash : undefined;
+  }
+}

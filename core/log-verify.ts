@@ -1,0 +1,42 @@
+import { type Incarnation } from "./event.ts";
+import type { History } from "./history.ts";
+import type { Log } from "./log.ts";
+import { type ReplayResult, absorbBeyond, replay } from "./replay.ts";
+import { hex } from "./segment.ts";
+
+export type { Log } from "./log.ts";
+
+export interface VerifyResult {
+  readonly result: ReplayResult;
+  /** Of each origin: what is held without a gap, and the chain hash after it. */
+  readonly origins: Readonly<Record<string, { first: number; last: number; hash: string }>>;
+}
+
+/**
+ * Walks everything that is stored of a log, from its first position: checksums, events, density, hash chains.
+ * @param onProgress events walked so far
+ */
+export async function verifyLog(log: Log, onProgress?: (events: number) => void): Promise<VerifyResult> {
+  const { store, digest, removed } = log.stored;
+  const histories = new Map<Incarnation, History>();
+  const result = await replay({
+    store,
+    log: log.id,
+    digest,
+    from: 1,
+    removed,
+    histories,
+    take: () => {},
+    onProgress,
+  });
+  const origins: Record<string, { first: number; last: number; hash: string }> = {};
+  for (const history of histories.values()) {
+    await absorbBeyond({ store, log: log.id, digest, history });
+    origins[history.origin] = {
+      first: history.end === 0 ? 0 : 1,
+      last: history.end,
+      hash: hex(history.hash),
+    };
+  }
+  return { result, origins };
+}

@@ -1,0 +1,484 @@
+/**
+ * One side's replica of one log: appends this side's events, takes in the other's, and folds both into registers.
+ *
+ * An event goes through three states: *open* (appended, in the group that will be the next segment), *waiting* (its
+ * segment is sealed, or on its way to the disk) and *durable*. Validation sees all three, readers only the last.
+ */
+import { decodeEvents, eventOf } from "./codec.ts";
+import { HybridClock } from "./clock.ts";
+import type { CommitSource } from "./committer.ts";
+import { TidemarkError, assert, messageOf } from "./errors.ts";
+import {
+  type Draft,
+  type Event,
+  type EventId,
+  type Incarnation,
+  type LogId,
+  type Seen,
+  type Side,
+  eventId,
+  sideOf,
+} from "./event.ts";
+import { compareOfSide } from "./generations.ts";
+import { type Done, Group, encodeDrafts } from "./group.ts";
+import { History, type Range } from "./history.ts";
+import { mintIncarnation } from "./incarnation.ts";
+import { type LogState, checkpoint, fold, openLog } from "./log-open.ts";
+import { moveTail } from "./log-move.ts";
+import type { LogOptions, VisibleListener } from "./log-options.ts";
+import { type LogStatus, refusalOf } from "./log-status.ts";
+import type { Mark } from "./marks.ts";
+import { LogReader, readBytesDefault } from "./log-reader.ts";
+import type { Digest } from "./ports.ts";
+import { type Registers, currentLife, lifeOf } from "./registers.ts";
+import { type Problem, absorbBeyond, historyOf, isOpen } from "./replay.ts";
+import type { Replica } from "./replica.ts";
+import { type Segment, chainHash, encodeSegment, macMatches } from "./segment.ts";
+import { Staged } from "./staged.ts";
+import type { Store, StoredSegment } from "./store-port.ts";
+import { TailCache } from "./tail-cache.ts";
+
+export type { LogOptions, VisibleListener } from "./log-options.ts";
+export { waitingBytesMax } from "./log-status.ts";
+
+const checkpointEventsDefault = 100_000;
+
+interface Waiting {
+  readonly segment: Segment;
+  /** Undefined where what comes before it is not known. */
+  readonly hash: Uint8Array | undefined;
+  /** None where they are visible already. */
+  readonly events: readonly Event[];
+  readonly dones: Done[];
+  readonly stored: StoredSegment | undefined;
+}
+
+export class Log implements Replica, CommitSource {
+  readonly id: LogId;
+  readonly side: Side;
+  readonly #options: LogOptions;
+  readonly #staged = new Staged();
+  readonly #tail = new TailCache();
+  readonly #reader: LogReader;
+  readonly #listeners = new Set<VisibleListener>();
+  readonly #resetListeners = new Set<() => void>();
+  #state: LogState;
+  #clock: HybridClock;
+  #nextSeq: number;
+  #nextPosition: number;
+  #position: number;
+  #seen: readonly Seen[] = [];
+  #open: Group | undefined;
+  #waiting: Waiting[] = [];
+  #inFlight: readonly Waiting[] = [];
+  #waitingBytes = 0;
+  #sinceCheckpoint: number;
+  #unauthorised = 0;
+  #status: LogStatus = "open";
+  #failure: TidemarkError | undefined;
+  #absorbing: Promise<unknown> | undefined;
+  #recovery: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Opens the log of the committer's store, and replays it. The store is open already. */
+  static async open(options: LogOptions): Promise<Log> {
+    const state = await openLog(options);
+    const log = new Log(options, state);
+    if (state.identity.moving !== undefined) await log.#finishMove();
+    return log;
+  }
+
+  private constructor(options: LogOptions, state: LogState) {
+    this.#options = options;
+    this.id = options.id;
+    this.side = options.side;
+    this.#reader = new LogReader(options);
+    this.#state = state;
+    this.#position = state.position;
+    this.#nextPosition = state.position + 1;
+    this.#sinceCheckpoint = state.replayed;
+    this.#clock = new HybridClock(options.environment.clock, state.time);
+    this.#nextSeq = historyOf(state.histories, state.identity.live).top + 1;
+    this.#noteSeen(state.seen);
+  }
+
+  get incarnation(): Incarnation {
+    return this.#state.identity.live;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  get registers(): Registers {
+    return this.#state.registers;
+  }
+
+  /** What is held of each origin of both sides. */
+  get histories(): ReadonlyMap<Incarnation, History> {
+    return this.#state.histories;
+  }
+
+  get problems(): readonly Problem[] {
+    return this.#state.problems.filter((problem) => isOpen(problem, this.#state.histories));
+  }
+
+  /** What a walk over the stored log needs. */
+  get stored(): { readonly store: Store; readonly digest: Digest; readonly removed: readonly Range[] } {
+    const { committer, environment } = this.#options;
+    return { store: committer.store, digest: environment.digest, removed: this.#state.identity.removed };
+  }
+
+  /** Bytes of events that wait for the disk. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
+  /** Events of the peer, or of an older version of it, that it may not author: kept, and never applied. */
+  get unauthorised(): number {
+    return this.#unauthorised;
+  }
+
+  append(drafts: readonly Draft[], done?: Done): readonly EventId[] {
+    this.#assertOpen();
+    if (drafts.length === 0) {
+      if (done !== undefined) this.#options.environment.timers.soon(done);
+      return [];
+    }
+    const time = this.#clock.now();
+    for (
+      let draft = this.#clock.takeCorrection();
+      draft !== undefined;
+      draft = this.#clock.takeCorrection()
+    ) {
+      this.#stage([draft], time);
+    }
+    return this.#stage(drafts, time, done);
+  }
+
+  appended(drafts: readonly Draft[]): Promise<readonly EventId[]> {
+    return new Promise((resolve, reject) => {
+      const ids = this.append(drafts, (error) => {
+        if (error === undefined) resolve(ids);
+        else reject(error);
+      });
+    });
+  }
+
+  #assertOpen(): void {
+    const refusal = this.#failure ?? refusalOf(this.#status, this.#waitingBytes);
+    if (refusal !== undefined) throw refusal;
+  }
+
+  /** @param again the event that the draft was, when it is appended again: its time and `seen` are kept */
+  #stage(drafts: readonly Draft[], time: number, done?: Done, again?: Event): EventId[] {
+    const { bytes, size } = encodeDrafts(drafts, this.#nextSeq, time, again !== undefined);
+    const origin = this.incarnation;
+    const group = this.#groupFor(size, drafts.length, again?.seen ?? this.#seen);
+    const ids = drafts.map((draft, index) => {
+      const event = eventOf(draft, { origin, seq: this.#nextSeq, time, seen: group.seen });
+      this.#nextSeq += 1;
+      group.add(event, bytes[index] as Uint8Array);
+      this.#staged.add(event);
+      return eventId(origin, event.seq);
+    });
+    this.#waitingBytes += size;
+    if (done !== undefined) group.dones.push(done);
+    this.#options.committer.request(this);
+    return ids;
+  }
+
+  #groupFor(size: number, count: number, seen: readonly Seen[]): Group {
+    if (this.#open?.seen === seen && this.#open.fits(size, count)) return this.#open;
+    this.#sealOpen();
+    this.#open = new Group(seen);
+    return this.#open;
+  }
+
+  /** Ends the open group: its events become a segment, with positions. */
+  #sealOpen(): void {
+    const group = this.#open;
+    if (group === undefined) return;
+    this.#open = undefined;
+    const { digest } = this.#options.environment;
+    const history = historyOf(this.#state.histories, this.incarnation);
+    const lo = this.#nextSeq - group.events.length;
+    const draft = { origin: this.incarnation, lo, seen: group.seen, events: group.bytes };
+    // While the disk's own hole before it is not filled, the chain hash is not known: no MAC then.
+    const isNext = lo === history.stagedEnd + 1;
+    const macKey = this.side === "cloud" && isNext ? this.#options.macKey : undefined;
+    const { segment, hash } = encodeSegment(draft, history.stagedHash, digest, macKey);
+    if (isNext) history.stage(segment, hash);
+    let position = this.#nextPosition;
+    for (const event of group.events) {
+      (event as { position: number }).position = position;
+      position += 1;
+    }
+    this.#enqueue({ segment, hash: isNext ? hash : undefined, events: group.events, dones: group.dones });
+  }
+
+  #enqueue({ segment, hash, events, dones }: Omit<Waiting, "stored">): void {
+    const { clock } = this.#options.environment;
+    const { origin, lo, count, bytes } = segment;
+    const position = this.#nextPosition;
+    this.#nextPosition += count;
+    const stored = { log: this.id, origin, lo, count, position, arrived: clock.now(), segment: bytes };
+    this.#waiting.push({ segment, hash, events, dones, stored });
+  }
+
+  /**
+   * Takes in a segment of the other side, or one of this side's own that it had lost. `done` is called when it is
+   * durable; at once, when it is already.
+   * @throws LOG_GAP, LOG_FORKED, EVENT_INVALID, AUTHORITY: nothing was taken
+   */
+  receive(segment: Segment, done: Done): void {
+    this.#assertOpen();
+    const { origin, lo, count } = segment;
+    const history = this.#state.histories.get(origin) ?? new History(origin);
+    const place = history.place(segment);
+    if (place === "held") {
+      const same = [...this.#inFlight, ...this.#waiting].find(
+        (waiting) => waiting.segment.origin === origin && waiting.segment.lo === lo,
+      );
+      if (same === undefined) done();
+      else same.dones.push(done);
+      return;
+    }
+    if (place === "gap") throw history.gap(segment);
+    const last = lo + count - 1;
+    if (last > (history.closedAt ?? last) || (origin === this.incarnation && history.hole === undefined)) {
+      throw new TidemarkError("LOG_FORKED", `${origin}/${last} is past the end of that incarnation`, {
+        data: { origin, end: history.closedAt ?? history.end },
+      });
+    }
+    const hash = chainHash(history.stagedHash, segment, this.#options.environment.digest);
+    this.#checkReturned(segment, hash);
+    const isNew = place === "next";
+    const events = isNew ? decodeEvents(segment.events, { ...segment, position: this.#nextPosition }) : [];
+    this.#state.histories.set(origin, history);
+    history.stage(segment, hash);
+    if (isNew) {
+      this.#waitingBytes += segment.events.length;
+      this.#enqueue({ segment, hash, events, dones: [done] });
+    } else {
+      // Its bytes are stored already, past a hole: only the chain goes on over it, once what is before it is durable.
+      this.#waiting.push({ segment, hash, events, dones: [done], stored: undefined });
+    }
+    this.#options.committer.request(this);
+  }
+
+  /** A cloud takes its own events back only when it can tell that it wrote them. */
+  #checkReturned(segment: Segment, hash: Uint8Array): void {
+    if (this.side !== "cloud" || sideOf(segment.origin) !== "cloud") return;
+    const { macKey, environment } = this.#options;
+    if (macKey !== undefined && macMatches(segment, hash, environment.digest, macKey)) return;
+    throw new TidemarkError("AUTHORITY", `${segment.origin}/${segment.lo} was not written by this cloud`, {
+      data: { origin: segment.origin },
+    });
+  }
+
+  collect(): readonly StoredSegment[] {
+    assert(this.#inFlight.length === 0, "one commit at a time");
+    this.#sealOpen();
+    this.#inFlight = this.#waiting;
+    this.#waiting = [];
+    return this.#inFlight.map(({ stored }) => stored).filter((stored) => stored !== undefined);
+  }
+
+  committed(): void {
+    const durable = this.#inFlight;
+    this.#inFlight = [];
+    for (const waiting of durable) this.#publish(waiting);
+    for (const { dones } of durable) for (const done of dones) done();
+    // The registers are not to be kept while a tail is moved: they hold what is being taken out.
+    if (this.#status === "recovering") return;
+    if (this.#sinceCheckpoint >= (this.#options.checkpointEvery ?? checkpointEventsDefault))
+      this.#checkpoint();
+  }
+
+  failed(error: TidemarkError): void {
+    if (this.#status === "failed") return;
+    this.#status = "failed";
+    this.#failure = error;
+    const dones = [...this.#inFlight, ...this.#waiting].flatMap((waiting) => waiting.dones);
+    dones.push(...(this.#open?.dones ?? []));
+    this.#inFlight = [];
+    this.#waiting = [];
+    this.#open = undefined;
+    for (const done of dones) done(error);
+  }
+
+  /** Makes a durable segment visible: folds it, then tells those who follow. */
+  #publish({ segment, hash, events }: Waiting): void {
+    const own = segment.origin === this.incarnation;
+    this.#settle(segment, hash);
+    const last = events.at(-1);
+    if (last === undefined) return;
+    // What was appended before this moment had not seen the peer's segment, so its group ends here.
+    if (!own) this.#sealOpen();
+    for (const event of events) {
+      if (own) this.#staged.settle(event);
+      this.#apply(event);
+    }
+    this.#position = last.position;
+    this.#waitingBytes -= segment.events.length;
+    this.#sinceCheckpoint += events.length;
+    if (own) this.#tail.add(segment);
+    else {
+      this.#clock.follow(last.time);
+      this.#noteSeen(last);
+    }
+    for (const listener of this.#listeners) listener(events, segment);
+  }
+
+  /** @param hash the chain hash after it; undefined where it was not known when the segment was sealed */
+  #settle(segment: Segment, hash: Uint8Array | undefined): void {
+    const { digest, logger } = this.#options.environment;
+    const history = historyOf(this.#state.histories, segment.origin);
+    if (segment.lo > history.end + 1) {
+      history.extendBeyond(segment);
+      return;
+    }
+    history.settle(segment, hash ?? chainHash(history.hash, segment, digest));
+    if (history.beyond.length === 0 || history.hole !== undefined) return;
+    const { store } = this.#options.committer;
+    const absorbed = absorbBeyond({ store, log: this.id, digest, history }).catch((error: unknown) => {
+      const fields = { log: this.id, reason: messageOf(error) };
+      logger.log("error", "what lies past a hole that was filled could not be read", fields);
+    });
+    this.#absorbing = Promise.all([this.#absorbing, absorbed]);
+  }
+
+  #apply(event: Event): void {
+    if (this.#options.mayApply?.(event) === false) this.#unauthorised += 1;
+    else fold(this.#state.registers, this.#state.histories, event);
+  }
+
+  #noteSeen(event: Seen | undefined): void {
+    if (event === undefined || sideOf(event.origin) === this.side) return;
+    const held = this.#seen[0];
+    if (held !== undefined && compareOfSide(this.registers.generations, held, event) >= 0) return;
+    this.#seen = [{ origin: event.origin, seq: event.seq }];
+  }
+
+  /** Resolves when nothing waits for the disk. */
+  settled(): Promise<void> {
+    return this.#options.committer.flush();
+  }
+
+  staged(key: string, slot: string): Event | undefined {
+    const life = this.stagedLife(key);
+    if (life === undefined) return undefined;
+    const staged = this.#staged.latest(key, slot);
+    if (staged !== undefined && lifeOf(staged) === life) return staged;
+    return this.registers.objects.get(key)?.get(life)?.slots.get(slot)?.[this.side];
+  }
+
+  stagedLife(key: string): EventId | undefined {
+    const staged = this.#staged.life(key);
+    return staged === undefined ? currentLife(this.registers, key)?.id : staged.id;
+  }
+
+  onVisible(listener: VisibleListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Called when `registers` was built anew, after a rollback was put right. */
+  onReset(listener: () => void): () => void {
+    this.#resetListeners.add(listener);
+    return () => this.#resetListeners.delete(listener);
+  }
+
+  read(position: number, maxBytes: number = readBytesDefault): Promise<Event[]> {
+    return this.#reader.events(position, this.#position, maxBytes);
+  }
+
+  /** Durable segments of one origin, from the one that holds `seq` on. */
+  async readOrigin(origin: Incarnation, seq: number, maxBytes: number): Promise<Segment[]> {
+    const history = this.#state.histories.get(origin);
+    if (history === undefined || seq > history.end) return [];
+    const cached = origin === this.incarnation ? this.#tail.from(seq, maxBytes) : undefined;
+    return cached ?? this.#reader.segments(history, seq, maxBytes);
+  }
+
+  /** One durable event. */
+  async eventAt(origin: Incarnation, seq: number): Promise<Event | undefined> {
+    return this.#reader.event(origin, seq);
+  }
+
+  /** The chain hash after `seq`; undefined when no commit of this origin that is held ends there. */
+  hashAt(origin: Incarnation, seq: number): Promise<Uint8Array | undefined> {
+    return this.#reader.hashAt(this.#state.histories.get(origin), seq);
+  }
+
+  /** Commit boundaries of an origin after `from` and up to `to`: the first, and others evenly spaced, at most `max`. */
+  boundaries(origin: Incarnation, from: number, to: number, max: number): Promise<Mark[]> {
+    return this.#reader.boundaries(this.#state.histories.get(origin), { from, to }, max);
+  }
+
+  vector(): Record<Incarnation, number> {
+    const entries = [...this.#state.histories.values()].filter((history) => history.end > 0);
+    return Object.fromEntries(entries.map((history) => [history.origin, history.end]));
+  }
+
+  /**
+   * This side's log was rolled back: what lies past `common` is not what others hold under that name. It is appended
+   * again under a new incarnation, and the registers are built anew. Appends are refused meanwhile.
+   */
+  async reincarnate(common: number): Promise<void> {
+    this.#assertOpen();
+    const { committer, environment } = this.#options;
+    this.#status = "recovering";
+    this.#recovery = committer.flush().then(() => {
+      const { identity } = this.#state;
+      const live = mintIncarnation(this.side, environment.random);
+      this.#state.identity = { ...identity, live, moving: { origin: identity.live, after: common } };
+      this.#nextSeq = 1;
+      return this.#finishMove();
+    });
+    await this.#recovery;
+  }
+
+  async #finishMove(): Promise<void> {
+    this.#status = "recovering";
+    await moveTail(
+      this.#options,
+      this.#state,
+      (draft, event) => this.#stage([draft], event.time, undefined, event)[0] as EventId,
+    );
+    await this.#absorbing;
+    this.#staged.clear();
+    this.#tail.clear();
+    this.#state = await openLog(this.#options);
+    this.#position = this.#state.position;
+    this.#nextPosition = this.#position + 1;
+    this.#nextSeq = historyOf(this.#state.histories, this.incarnation).top + 1;
+    this.#sinceCheckpoint = this.#state.replayed;
+    this.#seen = [];
+    this.#noteSeen(this.#state.seen);
+    this.#status = "open";
+    for (const listener of this.#resetListeners) listener();
+  }
+
+  #checkpoint(): void {
+    this.#sinceCheckpoint = 0;
+    checkpoint(this.#options, this.#state, this.#position, this.#clock.now());
+  }
+
+  /** Commits what waits, and a checkpoint. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#recovery?.catch(() => undefined);
+    if (this.#status !== "open") return;
+    this.#status = "closed";
+    await this.#options.committer.flush();
+    await this.#absorbing;
+    if (this.#sinceCheckpoint > 0) this.#checkpoint();
+    await this.#options.committer.flush();
+  }
+}

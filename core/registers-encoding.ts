@@ -1,0 +1,127 @@
+/** The registers as plain data: for snapshots, and for hashes of the state. */
+import { type Event, type EventId, type Incarnation, eventId, sideOf } from "./event.ts";
+import { type Life, type Register, type Registers, emptyRegisters } from "./registers-state.ts";
+
+/** `[origin, seq, time, type, class, body, cause, [origin, seq of each seen]]` */
+type EncodedEvent = readonly [
+  Incarnation,
+  number,
+  number,
+  string,
+  Event["class"],
+  Event["body"],
+  EventId | null,
+  readonly (readonly [Incarnation, number])[],
+];
+
+/** `[slot, events]` */
+type EncodedSlot = readonly [string, readonly EncodedEvent[]];
+
+/** `[id, born, over, slots]` */
+type EncodedLife = readonly [EventId, boolean, boolean, readonly EncodedSlot[]];
+
+interface Encoded {
+  readonly objects: readonly (readonly [string, readonly EncodedLife[]])[];
+  /** `[incarnation, generation, previous, end]` */
+  readonly generations: readonly (readonly [Incarnation, number, Incarnation | null, number])[];
+  /** `[origin, [sequence, offset, since of each era]]` */
+  readonly eras: readonly (readonly [Incarnation, readonly (readonly [number, number, number])[]])[];
+  readonly reset: readonly [Incarnation, number] | null;
+}
+
+/** Positions differ from replica to replica, so they are not part of the state. Lists are in order of their keys. */
+export function encodeRegisters(state: Registers): unknown {
+  const { objects, generations, eras, reset } = state;
+  const encoded: Encoded = {
+    objects: sorted(objects).map(([key, lives]) => [key, sorted(lives).map(([, life]) => encodeLife(life))]),
+    generations: sorted(generations).map(([incarnation, { generation, previous, end }]) => [
+      incarnation,
+      generation,
+      previous ?? null,
+      end,
+    ]),
+    eras: sorted(eras).map(([origin, list]) => [
+      origin,
+      list.map(({ seq, offset, since }) => [seq, offset, since] as const),
+    ]),
+    reset: reset === undefined ? null : [reset.origin, reset.seq],
+  };
+  return encoded;
+}
+
+function sorted<Key extends string, Value>(map: ReadonlyMap<Key, Value>): [Key, Value][] {
+  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function encodeLife({ id, born, over, slots }: Life): EncodedLife {
+  return [id, born, over, sorted(slots).map(([slot, register]) => [slot, encodeRegister(register)])];
+}
+
+function encodeRegister({ cloud, node, rivals = [] }: Register): EncodedEvent[] {
+  return [cloud, node, ...rivals].filter((event) => event !== undefined).map(encodeEntry);
+}
+
+function encodeEntry({ origin, seq, time, type, class: kind, body, cause, seen }: Event): EncodedEvent {
+  const vector = seen.map((entry) => [entry.origin, entry.seq] as const);
+  return [origin, seq, time, type, kind, body, cause ?? null, vector];
+}
+
+/** @throws on what `encodeRegisters` did not make */
+export function decodeRegisters(data: unknown): Registers {
+  const encoded = data as Encoded;
+  const state = emptyRegisters();
+  for (const [incarnation, generation, previous, end] of encoded.generations) {
+    state.generations.set(incarnation, { generation, previous: previous ?? undefined, end });
+  }
+  for (const [origin, list] of encoded.eras) {
+    state.eras.set(
+      origin,
+      list.map(([seq, offset, since]) => ({ seq, offset, since })),
+    );
+  }
+  if (encoded.reset !== null) state.reset = { origin: encoded.reset[0], seq: encoded.reset[1] };
+  for (const [key, lives] of encoded.objects) {
+    state.objects.set(key, new Map(lives.map((life) => [life[0], decodeLife(key, life)])));
+  }
+  return state;
+}
+
+function decodeLife(key: string, [id, born, over, slots]: EncodedLife): Life {
+  const life: Life = { id, born, over, slots: new Map() };
+  for (const [slot, entries] of slots) {
+    const events = entries.map((entry) => decodeEntry(entry, { key, slot, life: id }));
+    life.slots.set(slot, decodeRegister(events));
+  }
+  return life;
+}
+
+/** Of each side, the first is the one that stands. */
+function decodeRegister(events: readonly Event[]): Register {
+  const cloud = events.find(({ origin }) => sideOf(origin) === "cloud");
+  const node = events.find(({ origin }) => sideOf(origin) === "node");
+  const rivals = events.filter((event) => event !== cloud && event !== node);
+  return { cloud, node, rivals: rivals.length === 0 ? undefined : rivals };
+}
+
+function decodeEntry(
+  entry: EncodedEvent,
+  place: { readonly key: string; readonly slot: string; readonly life: EventId },
+): Event {
+  const [origin, seq, time, type, kind, body, cause, seen] = entry;
+  const life = eventId(origin, seq) === place.life ? undefined : place.life;
+  return {
+    origin,
+    seq,
+    time,
+    type,
+    class: kind,
+    key: place.key,
+    slot: place.slot,
+    life,
+    body,
+    cause: cause ?? undefined,
+    deletes: undefined,
+    seen: seen.map(([other, otherSeq]) => ({ origin: other, seq: otherSeq })),
+    position: 0,
+  };
+}

@@ -1,0 +1,177 @@
+/**
+ * Reads a log's stored segments in order of position, and checks them as it goes: nothing that the disk says is
+ * trusted, because LevelDB skips damage in its own write-ahead log without a word.
+ */
+import { decodeEvents } from "./codec.ts";
+import { type ErrorCode, TidemarkError, hasCode } from "./errors.ts";
+import type { Event, Incarnation, LogId } from "./event.ts";
+import { History, type Range } from "./history.ts";
+import type { Digest } from "./ports.ts";
+import { type Segment, chainHash, parseSegment } from "./segment.ts";
+import type { ReadRecord, Store } from "./store-port.ts";
+
+/** Something wrong with what is stored. Sequences where the origin is known, else positions. */
+export interface Problem {
+  readonly code: ErrorCode;
+  readonly origin: Incarnation | undefined;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface ReplayOptions {
+  readonly store: Store;
+  readonly log: LogId;
+  readonly digest: Digest;
+  /** Position to start at. */
+  readonly from: number;
+  /** Positions that were taken out on purpose. */
+  readonly removed: readonly Range[];
+  /** What is held before `from`; brought up to the end. */
+  readonly histories: Map<Incarnation, History>;
+  /** Takes each segment in. Events are in order within their origin, holes or not. */
+  readonly take: (events: readonly Event[], segment: Segment) => void;
+  readonly onProgress?: ((events: number) => void) | undefined;
+}
+
+export interface ReplayResult {
+  readonly problems: Problem[];
+  /** Position of the last record, readable or not. */
+  readonly position: number;
+  readonly events: number;
+  readonly segments: number;
+}
+
+const readBytes = 1024 * 1024;
+
+/** @throws FORMAT_NEWER: a newer version wrote here, and this one must not go on */
+export async function replay(options: ReplayOptions): Promise<ReplayResult> {
+  const { store, log, removed, onProgress } = options;
+  const walk = { problems: [] as Problem[], position: options.from - 1, events: 0, segments: 0 };
+  for (;;) {
+    const records = await store.read(log, walk.position + 1, readBytes);
+    const fresh = records.filter((record) => record.position > walk.position);
+    if (fresh.length === 0) break;
+    for (const record of fresh) {
+      if (record.position !== walk.position + 1)
+        missing(walk.position + 1, record.position - 1, removed, walk.problems);
+      const count = takeRecord(record, options, walk.problems);
+      walk.position = record.position + count - 1;
+      walk.events += count;
+      walk.segments += 1;
+    }
+    onProgress?.(walk.events);
+  }
+  for (const history of options.histories.values()) {
+    await absorbBeyond({ store, log, digest: options.digest, history });
+    const { origin, hole } = history;
+    if (hole !== undefined) walk.problems.push({ code: "LOG_GAP", origin, ...hole });
+  }
+  return { ...walk, problems: walk.problems.filter((problem) => isOpen(problem, options.histories)) };
+}
+
+/** Whether what was lost has not come back since. */
+export function isOpen({ origin, to }: Problem, histories: ReadonlyMap<Incarnation, History>): boolean {
+  return origin === undefined || (histories.get(origin)?.end ?? 0) < to;
+}
+
+function missing(from: number, to: number, removed: readonly Range[], problems: Problem[]): void {
+  let next = from;
+  for (const range of removed.toSorted((a, b) => a.from - b.from)) {
+    if (range.to < next || range.from > to) continue;
+    if (range.from > next)
+      problems.push({ code: "LOG_GAP", origin: undefined, from: next, to: range.from - 1 });
+    next = range.to + 1;
+  }
+  if (next <= to) problems.push({ code: "LOG_GAP", origin: undefined, from: next, to });
+}
+
+/** @returns how many positions the record takes */
+function takeRecord(record: ReadRecord, options: ReplayOptions, problems: Problem[]): number {
+  const { position } = record;
+  if (record.segment === undefined) {
+    const { origin, lo, count = 1 } = record;
+    const from = lo ?? position;
+    problems.push({ code: "SEGMENT_CORRUPT", origin, from, to: from + count - 1 });
+    return count;
+  }
+  try {
+    const segment = parseSegment(record.segment, options.digest);
+    const events = decodeEvents(segment.events, { ...segment, position });
+    place(segment, options);
+    options.take(events, segment);
+    return segment.count;
+  } catch (error) {
+    if (!(error instanceof TidemarkError) || error.code === "FORMAT_NEWER") throw error;
+    const { origin, lo, count } = record;
+    problems.push({ code: error.code, origin, from: lo, to: lo + count - 1 });
+    return count;
+  }
+}
+
+function place(segment: Segment, { histories, digest }: ReplayOptions): void {
+  const history = historyOf(histories, segment.origin);
+  switch (history.place(segment)) {
+    case "next":
+    case "known":
+      history.settle(segment, chainHash(history.hash, segment, digest));
+      break;
+    case "gap":
+      history.extendBeyond(segment);
+      break;
+    case "held":
+      // What filled a hole arrives after what lies beyond it. Twice the same changes nothing.
+      break;
+  }
+}
+
+export function historyOf(histories: Map<Incarnation, History>, origin: Incarnation): History {
+  let history = histories.get(origin);
+  if (history === undefined) {
+    history = new History(origin);
+    histories.set(origin, history);
+  }
+  return history;
+}
+
+/** Carries an origin's chain across what was stored beyond a hole that has been filled. */
+export async function absorbBeyond(options: {
+  readonly store: Store;
+  readonly log: LogId;
+  readonly digest: Digest;
+  readonly history: History;
+}): Promise<void> {
+  const { store, log, digest, history } = options;
+  while (history.beyond[0] !== undefined && history.beyond[0].from <= history.end + 1) {
+    const records = await store.readOrigin(log, history.origin, history.end + 1, readBytes);
+    const before = history.end;
+    for (const record of records) {
+      const segment = readable(record, digest);
+      if (segment === undefined || segment.lo > history.end + 1) break;
+      if (segment.lo === history.end + 1) history.settle(segment, chainHash(history.hash, segment, digest));
+    }
+    if (history.end === before) return;
+  }
+}
+
+/** The segment of a record. @returns undefined where its bytes are gone or wrong. @throws FORMAT_NEWER */
+export function readable(record: ReadRecord, digest: Digest): Segment | undefined {
+  if (record.segment === undefined) return undefined;
+  try {
+    return parseSegment(record.segment, digest);
+  } catch (error) {
+    if (hasCode(error, "SEGMENT_CORRUPT")) return undefined;
+    throw error;
+  }
+}
+
+/** The events of a record. @returns undefined where its bytes are gone or wrong. @throws FORMAT_NEWER */
+export function readableEvents(record: ReadRecord, digest: Digest): Event[] | undefined {
+  const segment = readable(record, digest);
+  if (segment === undefined) return undefined;
+  try {
+    return decodeEvents(segment.events, { ...segment, position: record.position });
+  } catch (error) {
+    if (hasCode(error, "EVENT_INVALID")) return undefined;
+    throw error;
+  }
+}

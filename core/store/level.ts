@@ -1,0 +1,339 @@
+/**
+ * The store on LevelDB. One directory holds the segments of many logs: bodies in the order of their arrival, and small
+ * indexes that say where a position or a sequence is (`level-keys.ts`, `record.ts`, `docs/log-format.md`).
+ *
+ * Nothing LevelDB returns is believed before its seal fits: it skips damage in its write-ahead log without a word, and
+ * does not look at the checksums of its tables when it reads them.
+ */
+import { mkdir, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Level } from "level";
+import { TidemarkError } from "../errors.ts";
+import type { Incarnation, LogId } from "../event.ts";
+import type { ReadRecord, Store, StoreBatch, StoredSegment } from "../store-port.ts";
+import { commitError, openError, readError, storeClosed, storeDamaged } from "./level-errors.ts";
+import {
+  bodyPrefix,
+  logOf,
+  numbered,
+  originPrefix,
+  positionPrefix,
+  positionsPrefix,
+  rangeOf,
+  valuesPrefix,
+  versionKey,
+} from "./level-keys.ts";
+import {
+  type Database,
+  type Found,
+  type Index,
+  type Row,
+  type Snapshot,
+  bodiesOf,
+  firstRow,
+  foundIn,
+  newestArrival,
+  rowsOf,
+  startOf,
+  undamaged,
+} from "./level-read.ts";
+import { nodeDigest } from "./node-digest.ts";
+import { type IndexEntry, decodeEntry, encodeEntry, encodeRecord, seal, unseal } from "./record.ts";
+
+export const storeVersion = 1;
+
+/** Commits wait here up to this many bytes of segments; one beyond it is refused with LOG_OVERLOADED. */
+const maxWaitingBytes = 64 * 1024 * 1024;
+
+export interface LevelStoreOptions {
+  /**
+   * Does not wait for the disk: a commit is told as done when the operating system has it. What was acknowledged in
+   * the seconds before a power cut is then lost, and the peer was told otherwise. For throw-away data only.
+   */
+  readonly unsafeNoSync?: boolean;
+}
+
+type Removal = NonNullable<StoreBatch["remove"]>[number];
+
+export class LevelStore implements Store {
+  readonly directory: string;
+  readonly #sync: boolean;
+  #database: Database | undefined;
+  /** Opening and closing take turns. */
+  #turn: Promise<void> = Promise.resolve();
+  #closing = false;
+  #nextArrival = 1;
+  #waitingBytes = 0;
+  /** Settles with the newest commit; never rejects. */
+  #committed: Promise<void> = Promise.resolve();
+  /** Of the first commit that failed: LevelDB's errors are sticky, and what came after it would leave a hole. */
+  #failure: TidemarkError | undefined;
+
+  /** @param directory made, for this user only, when it is not there */
+  constructor(directory: string, options: LevelStoreOptions = {}) {
+    this.directory = directory;
+    this.#sync = options.unsafeNoSync !== true;
+  }
+
+  /** Idempotent. @throws LOG_LOCKED, FORMAT_NEWER, DISK_FULL, SEGMENT_CORRUPT, CONFIGURATION */
+  open(): Promise<void> {
+    return this.#inTurn(() => this.#open());
+  }
+
+  close(): Promise<void> {
+    this.#closing = true;
+    return this.#inTurn(async () => {
+      await this.#committed;
+      const database = this.#database;
+      this.#database = undefined;
+      await database?.close();
+    });
+  }
+
+  #inTurn(step: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(step);
+    // Whoever called is told; the next in turn only needs to know that it is its turn.
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  async #open(): Promise<void> {
+    if (this.#database !== undefined) return;
+    let database: Database | undefined;
+    try {
+      await mkdir(this.directory, { recursive: true, mode: 0o700 });
+      await this.#refuseHeadless();
+      database = new Level<string, Uint8Array>(this.directory, {
+        keyEncoding: "utf8",
+        valueEncoding: "view",
+      });
+      await database.open();
+      await this.#checkVersion(database);
+      this.#nextArrival = (await newestArrival(database)) + 1;
+    } catch (error) {
+      await database?.close();
+      throw openError(this.directory, error);
+    }
+    this.#database = database;
+    this.#failure = undefined;
+    this.#closing = false;
+  }
+
+  /** Where CURRENT is missing LevelDB starts an empty store, and deletes the tables that are there. */
+  async #refuseHeadless(): Promise<void> {
+    const names = await readdir(this.directory);
+    const holdsData = names.some((name) => /^MANIFEST-|\.ldb$|\.sst$/.test(name));
+    if (holdsData && !names.includes("CURRENT"))
+      throw storeDamaged(this.directory, "the file CURRENT is missing");
+  }
+
+  async #checkVersion(database: Database): Promise<void> {
+    const sealed = await undamaged(() => database.get(versionKey));
+    const version = sealed && unseal(versionKey, sealed, nodeDigest)?.[0];
+    if (version === undefined) {
+      // A new store, or one that lost this value to damage: records carry a version of their own.
+      await database.put(versionKey, seal(versionKey, Uint8Array.of(storeVersion), nodeDigest), {
+        sync: this.#sync,
+      });
+    } else if (version > storeVersion) {
+      const what =
+        `${this.directory} was written in store format ${version}, and this version of Tidemark knows ${storeVersion}:` +
+        " use the newer Tidemark, or another data directory";
+      throw new TidemarkError("FORMAT_NEWER", what, { data: { version, known: storeVersion } });
+    }
+  }
+
+  /** Also LOG_OVERLOADED, where more is waiting than the queue holds, and LOG_CLOSED: nothing of it was taken. */
+  async commit(batch: StoreBatch): Promise<void> {
+    const database = this.#opened();
+    if (this.#closing) throw storeClosed(this.directory);
+    if (this.#failure !== undefined) throw this.#failure;
+    let sizeBytes = 0;
+    for (const { log, segment } of batch.segments) {
+      // What can't be a key is refused here: later it would count as a failure of the disk.
+      positionPrefix(log);
+      sizeBytes += segment.length;
+    }
+    if (this.#waitingBytes > 0 && this.#waitingBytes + sizeBytes > maxWaitingBytes) {
+      throw new TidemarkError("LOG_OVERLOADED", `the disk of ${this.directory} does not keep up: send less`);
+    }
+    this.#waitingBytes += sizeBytes;
+    const done = this.#committed.then(() => this.#write(database, batch));
+    const settled = (): void => {
+      this.#waitingBytes -= sizeBytes;
+    };
+    this.#committed = done.then(settled, settled);
+    await done;
+  }
+
+  async #write(database: Database, batch: StoreBatch): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      const removed = batch.remove === undefined ? [] : await this.#removedKeys(database, batch.remove);
+      const writes: Row[] = [];
+      for (const segment of batch.segments) this.#place(segment, writes);
+      for (const [name, value] of batch.values ?? []) {
+        const key = valuesPrefix + name;
+        if (value === undefined) removed.push(key);
+        else writes.push([key, seal(key, value, nodeDigest)]);
+      }
+      // A chained batch: an array of operations costs two to five times as much.
+      const chained = database.batch();
+      for (const key of removed) chained.del(key);
+      for (const [key, value] of writes) chained.put(key, value);
+      await chained.write({ sync: this.#sync });
+    } catch (error) {
+      this.#failure = commitError(this.directory, error);
+      throw this.#failure;
+    }
+  }
+
+  #place(stored: StoredSegment, writes: Row[]): void {
+    const { log, origin, lo, count, position } = stored;
+    const arrival = this.#nextArrival;
+    this.#nextArrival += 1;
+    const entry = { arrival, sizeBytes: stored.segment.length, origin, lo, count, position };
+    const bodyKey = numbered(bodyPrefix, arrival);
+    const positionKey = numbered(positionPrefix(log), position);
+    const originKey = numbered(originPrefix(log, origin), lo);
+    writes.push(
+      [bodyKey, encodeRecord(bodyKey, stored, nodeDigest)],
+      [positionKey, encodeEntry(positionKey, entry, nodeDigest)],
+      [originKey, encodeEntry(originKey, entry, nodeDigest)],
+    );
+  }
+
+  async #removedKeys(database: Database, removals: readonly Removal[]): Promise<string[]> {
+    const keys: string[] = [];
+    for (const { log, position } of removals) {
+      const positionKey = numbered(positionPrefix(log), position);
+      keys.push(positionKey);
+      const entry = await this.#entryAt(database, positionKey);
+      if (entry === undefined) continue;
+      // After damage, both the body's number and the place in the origin may have gone to another segment.
+      const index = { log, prefix: positionPrefix(log), origin: undefined };
+      const [record] = await bodiesOf(index, [{ at: position, entry }], database);
+      if (record?.segment !== undefined) keys.push(numbered(bodyPrefix, entry.arrival));
+      const originKey = numbered(originPrefix(log, entry.origin), entry.lo);
+      const byOrigin = await this.#entryAt(database, originKey);
+      if (byOrigin === undefined || byOrigin.arrival === entry.arrival) keys.push(originKey);
+    }
+    return keys;
+  }
+
+  async #entryAt(database: Database, key: string): Promise<IndexEntry | undefined> {
+    const value = await undamaged(() => database.get(key));
+    return value && decodeEntry(key, value, nodeDigest);
+  }
+
+  /** @throws SEGMENT_CORRUPT when the value is there, and damaged */
+  async get(name: string): Promise<Uint8Array | undefined> {
+    const key = valuesPrefix + name;
+    const sealed = await this.#opened()
+      .get(key)
+      .catch((error: unknown) => {
+        throw readError(this.directory, error);
+      });
+    if (sealed === undefined) return undefined;
+    const value = unseal(key, sealed, nodeDigest);
+    if (value !== undefined) return value;
+    const what = `the value ${name} in ${this.directory} does not match its checksum: it has to be derived again`;
+    throw new TidemarkError("SEGMENT_CORRUPT", what, { data: { directory: this.directory, name } });
+  }
+
+  names(prefix: string): Promise<string[]> {
+    return this.#atOneMoment(async (database, snapshot) => {
+      const range = { gte: valuesPrefix + prefix, lt: rangeOf(valuesPrefix).lt };
+      const names: string[] = [];
+      for await (const rows of rowsOf(range, database, snapshot)) {
+        for (const [key] of rows) {
+          const name = key.slice(valuesPrefix.length);
+          if (!name.startsWith(prefix)) return names;
+          names.push(name);
+        }
+      }
+      return names;
+    });
+  }
+
+  logs(): Promise<LogId[]> {
+    return this.#atOneMoment(async (database, snapshot) => {
+      const logs: LogId[] = [];
+      const { gte, lt } = rangeOf(positionsPrefix);
+      // One look a log: from any entry of a log straight to what follows its last.
+      for (let range = { gte, lt, snapshot }; ;) {
+        const row = await undamaged(() => firstRow(database, range));
+        if (row === undefined) return logs;
+        const [key, value] = row;
+        const isSound = decodeEntry(key, value, nodeDigest) !== undefined;
+        if (isSound) logs.push(logOf(key));
+        range = { ...range, gte: isSound ? rangeOf(positionPrefix(logOf(key))).lt : `${key}\0` };
+      }
+    });
+  }
+
+  read(log: LogId, position: number, maxBytes: number): Promise<ReadRecord[]> {
+    return this.#readFrom({ log, prefix: positionPrefix(log), origin: undefined }, position, maxBytes);
+  }
+
+  /** A damaged record has position 0 where its index entry is damaged too. */
+  readOrigin(log: LogId, origin: Incarnation, seq: number, maxBytes: number): Promise<ReadRecord[]> {
+    return this.#readFrom({ log, prefix: originPrefix(log, origin), origin }, seq, maxBytes);
+  }
+
+  last(log: LogId): Promise<ReadRecord | undefined> {
+    return this.#atOneMoment(async (database, snapshot) => {
+      const index = { log, prefix: positionPrefix(log), origin: undefined };
+      const range = { ...rangeOf(index.prefix), reverse: true, snapshot };
+      const row = await undamaged(() => firstRow(database, range));
+      const found = row && foundIn(index, row);
+      return found && (await bodiesOf(index, [found], database, snapshot))[0];
+    });
+  }
+
+  async sizeBytes(): Promise<number> {
+    let total = 0;
+    for (const name of await readdir(this.directory)) {
+      // LevelDB deletes files while this looks at them.
+      const file = await stat(join(this.directory, name)).catch(() => undefined);
+      total += file?.size ?? 0;
+    }
+    return total;
+  }
+
+  #readFrom(index: Index, number: number, maxBytes: number): Promise<ReadRecord[]> {
+    return this.#atOneMoment(async (database, snapshot) => {
+      const start = await startOf(index, number, database, snapshot);
+      const range = { ...rangeOf(index.prefix), gte: numbered(index.prefix, start) };
+      const found: Found[] = [];
+      let sizeBytes = 0;
+      scan: for await (const rows of rowsOf(range, database, snapshot)) {
+        for (const row of rows) {
+          const next = foundIn(index, row);
+          if (next === undefined) continue;
+          sizeBytes += next.entry?.sizeBytes ?? row[1].length;
+          if (found.length > 0 && sizeBytes > maxBytes) break scan;
+          found.push(next);
+        }
+      }
+      return bodiesOf(index, found, database, snapshot);
+    });
+  }
+
+  async #atOneMoment<T>(read: (database: Database, snapshot: Snapshot) => Promise<T>): Promise<T> {
+    const database = this.#opened();
+    const snapshot = database.snapshot();
+    try {
+      return await read(database, snapshot);
+    } catch (error) {
+      throw readError(this.directory, error);
+    } finally {
+      await snapshot.close();
+    }
+  }
+
+  #opened(): Database {
+    if (this.#database === undefined) throw storeClosed(this.directory);
+    return this.#database;
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * Record bytes: a segment as a store keeps it, and the seal on every stored value (`docs/log-format.md`).
+ *
+ * A sealed value is its bytes and then, big-endian, `CRC-32(bytes) XOR CRC-32(key)`: bytes that turn up under another
+ * key are as wrong as bytes that changed. LevelDB's own checksums are not looked at when it reads.
+ *
+ * A record, before its seal:
+ *
+ *     0  u8   record version, 1
+ *     1  u16  bytes of header, big-endian
+ *     3  …    header, msgpack: [log, origin, lo, count, position, arrived]
+ *     …  …    the segment as its origin encoded it
+ */
+import { pack, unpack } from "../codec.ts";
+import { type Incarnation, type LogId, isIncarnation } from "../event.ts";
+import type { Digest } from "../ports.ts";
+import type { StoredSegment } from "../store-port.ts";
+
+export const recordVersion = 1;
+
+const headerAt = 3;
+const sealLength = 4;
+const text = new TextEncoder();
+
+/** @returns new bytes: `bytes` and the seal for that key. */
+export function seal(key: string, bytes: Uint8Array, digest: Digest): Uint8Array {
+  const sealed = new Uint8Array(bytes.length + sealLength);
+  sealed.set(bytes);
+  writeSeal(key, sealed, digest);
+  return sealed;
+}
+
+/** @returns a view of the bytes without the seal; undefined where the seal does not fit. */
+export function unseal(key: string, sealed: Uint8Array, digest: Digest): Uint8Array | undefined {
+  if (sealed.length < sealLength) return undefined;
+  const bytes = sealed.subarray(0, -sealLength);
+  const found = viewOf(sealed).getUint32(bytes.length);
+  return found === sealOf(key, bytes, digest) ? bytes : undefined;
+}
+
+export function encodeRecord(key: string, stored: StoredSegment, digest: Digest): Uint8Array {
+  const { log, origin, lo, count, position, arrived, segment } = stored;
+  const header = pack([log, origin, lo, count, position, arrived]);
+  const record = new Uint8Array(headerAt + header.length + segment.length + sealLength);
+  record[0] = recordVersion;
+  viewOf(record).setUint16(1, header.length);
+  record.set(header, headerAt);
+  record.set(segment, headerAt + header.length);
+  writeSeal(key, record, digest);
+  return record;
+}
+
+/** @returns undefined when the bytes are not what was stored under that key. The segment is a view of the record. */
+export function decodeRecord(key: string, record: Uint8Array, digest: Digest): StoredSegment | undefined {
+  const bytes = unseal(key, record, digest);
+  if (bytes === undefined || bytes.length < headerAt || bytes[0] !== recordVersion) return undefined;
+  const segmentAt = headerAt + viewOf(bytes).getUint16(1);
+  const header = unpackRow(bytes.subarray(headerAt, segmentAt));
+  const [log, origin, lo, count, position, arrived] = header;
+  if (typeof log !== "string" || !isIncarnation(origin)) return undefined;
+  if (!isCount(lo) || !isCount(count) || !isCount(position) || typeof arrived !== "number") return undefined;
+  const segment = bytes.subarray(segmentAt);
+  return { log: log as LogId, origin, lo, count, position, arrived, segment };
+}
+
+/** What an index entry says of a segment. */
+export interface IndexEntry {
+  /** Number of its body in the store's own arrival order. */
+  readonly arrival: number;
+  /** Length of the segment. */
+  readonly sizeBytes: number;
+  readonly origin: Incarnation;
+  readonly lo: number;
+  readonly count: number;
+  readonly position: number;
+}
+
+export function encodeEntry(key: string, entry: IndexEntry, digest: Digest): Uint8Array {
+  const { arrival, sizeBytes, origin, lo, count, position } = entry;
+  return seal(key, pack([arrival, sizeBytes, lo, count, position, origin]), digest);
+}
+
+/** @returns undefined when the bytes are not what was stored under that key. */
+export function decodeEntry(key: string, value: Uint8Array, digest: Digest): IndexEntry | undefined {
+  const bytes = unseal(key, value, digest);
+  if (bytes === undefined) return undefined;
+  const [arrival, sizeBytes, lo, count, position, origin] = unpackRow(bytes);
+  if (!isCount(arrival) || !isCount(sizeBytes) || !isIncarnation(origin)) return undefined;
+  if (!isCount(lo) || !isCount(count) || !isCount(position)) return undefined;
+  return { arrival, sizeBytes, origin, lo, count, position };
+}
+
+function writeSeal(key: string, sealed: Uint8Array, digest: Digest): void {
+  const end = sealed.length - sealLength;
+  viewOf(sealed).setUint32(end, sealOf(key, sealed.subarray(0, end), digest));
+}
+
+function sealOf(key: string, bytes: Uint8Array, digest: Digest): number {
+  return (digest.crc32(bytes) ^ digest.crc32(text.encode(key))) >>> 0;
+}
+
+function unpackRow(bytes: Uint8Array): readonly unknown[] {
+  try {
+    const row = unpack(bytes);
+    return Array.isArray(row) ? row : [];
+  } catch {
+    // The seal held, so a newer or a foreign writer put this here: it can't be read, and the caller says so.
+    return [];
+  }
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

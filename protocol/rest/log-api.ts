@@ -1,0 +1,190 @@
+/**
+ * The log over HTTP, the same at the cloud and on the node:
+ *
+ *     GET /tidemark/v1/logs                          the logs there are
+ *     GET /tidemark/v1/logs/LOG/events               ?from= &to= (positions) &last=N &follow=true   NDJSON, oldest first
+ *     GET /tidemark/v1/logs/LOG/events/ORIGIN/SEQ    one event
+ *     GET /tidemark/v1/logs/LOG/verify               walks all that is stored
+ *     GET /tidemark/v1/logs/LOG/stats
+ *
+ * `LOG` is a node's name, or `cluster` behind `?cluster=true` so that a node of that name can be asked for too.
+ */
+import { type Log, type VerifyResult, verifyLog } from "../../core/log-verify.ts";
+import { TidemarkError } from "../../core/errors.ts";
+import { type Event, clusterLog, isIncarnation, nodeLog, nodeOfLog } from "../../core/event.ts";
+import { type Cancelled, follow } from "../../core/follow.ts";
+import { rfc3339 } from "../../core/time.ts";
+import {
+  type HttpRequest,
+  type HttpResponse,
+  jsonLine,
+  jsonResponse,
+  queryValue,
+  statusResponse,
+} from "./http.ts";
+
+/** The logs that one process holds. */
+export interface LogSource {
+  logs(): Iterable<Log>;
+  log(id: Log["id"]): Log | undefined;
+}
+
+/** An event as `log tail`, `log show` and the API give it. */
+export interface EventRow {
+  /** The node's name, or `cluster`. */
+  readonly log: string;
+  readonly position: number;
+  readonly origin: string;
+  readonly seq: number;
+  /** The vector clock beside the event's own entry. */
+  readonly seen: Readonly<Record<string, number>>;
+  readonly time: string;
+  readonly type: string;
+  readonly class: string;
+  readonly key: string;
+  readonly slot: string | null;
+  readonly life: string | null;
+  readonly body: unknown;
+  readonly cause: string | null;
+}
+
+export function eventRow(log: Log["id"], event: Event): EventRow {
+  return {
+    log: logName(log),
+    position: event.position,
+    origin: event.origin,
+    seq: event.seq,
+    seen: Object.fromEntries(event.seen.map(({ origin, seq }) => [origin, seq])),
+    time: rfc3339(event.time),
+    type: event.type,
+    class: event.class,
+    key: event.key,
+    slot: event.slot ?? null,
+    life: event.life ?? null,
+    body: event.body,
+    cause: event.cause ?? null,
+  };
+}
+
+export function logName(log: Log["id"]): string {
+  return nodeOfLog(log) ?? "cluster";
+}
+
+/** @returns undefined when the path is not one of these */
+export async function serveLogs(
+  source: LogSource,
+  request: HttpRequest,
+  path: readonly string[],
+  gone: Cancelled,
+): Promise<HttpResponse | undefined> {
+  if (path[0] !== "tidemark" || path[1] !== "v1" || path[2] !== "logs") return undefined;
+  if (request.method !== "GET")
+    return statusResponse(405, `${request.method} is not for logs; they can only be read`);
+  if (path.length === 3) return jsonResponse(200, { items: [...source.logs()].map(statsOf) });
+  const log = source.log(queryValue(request, "cluster") === "true" ? clusterLog : nodeLog(path[3] as string));
+  if (log === undefined) return statusResponse(404, `there is no log of ${path[3] ?? "that name"} here`);
+  const [verb, origin, seq, ...rest] = path.slice(4);
+  if (rest.length > 0) return undefined;
+  if (verb === "events" && origin === undefined) return eventStream(log, request, gone);
+  if (verb === "events" && seq !== undefined) return oneEvent(log, origin as string, Number(seq));
+  if (verb === "verify" && origin === undefined) return jsonResponse(200, verifyRow(await verifyLog(log)));
+  if (verb === "stats" && origin === undefined) return jsonResponse(200, statsOf(log));
+  return undefined;
+}
+
+async function oneEvent(log: Log, origin: string, seq: number): Promise<HttpResponse> {
+  if (isIncarnation(origin) && Number.isSafeInteger(seq) && seq > 0) {
+    const event = await log.eventAt(origin, seq);
+    if (event !== undefined) return jsonResponse(200, eventRow(log.id, event));
+  }
+  return statusResponse(404, `event ${origin}/${seq} is not in the log of ${logName(log.id)}`);
+}
+
+function eventStream(log: Log, request: HttpRequest, gone: Cancelled): HttpResponse {
+  const last = positiveNumber(request, "last");
+  const from = positiveNumber(request, "from") ?? 1;
+  const to = positiveNumber(request, "to") ?? log.position;
+  const start = last === undefined ? from : Math.max(1, log.position - last + 1);
+  const following = queryValue(request, "follow") === "true";
+  const body = following ? linesFollowing(log, start, gone) : linesUpTo(log, start, to, gone);
+  return { status: 200, headers: { "content-type": "application/x-ndjson" }, body };
+}
+
+async function* linesUpTo(log: Log, from: number, to: number, gone: Cancelled): AsyncGenerator<string> {
+  let next = from;
+  while (next <= to && !gone.aborted) {
+    const events = await log.read(next);
+    if (events.length === 0) return;
+    next = (events.at(-1) as Event).position + 1;
+    yield lines(
+      log,
+      events.filter((event) => event.position <= to),
+    );
+  }
+}
+
+async function* linesFollowing(log: Log, from: number, gone: Cancelled): AsyncGenerator<string> {
+  for await (const events of follow(log, from, gone)) yield lines(log, events);
+}
+
+function lines(log: Log, events: readonly Event[]): string {
+  return events.map((event) => jsonLine(eventRow(log.id, event))).join("");
+}
+
+function positiveNumber(request: HttpRequest, name: string): number | undefined {
+  const text = queryValue(request, name);
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new TidemarkError("USAGE", `${name}=${text} is not a positive whole number`);
+}
+
+/** `log verify`: hashes are the chain's, in hexadecimal. */
+export interface VerifyRow {
+  readonly ok: boolean;
+  readonly events: number;
+  readonly segments: number;
+  readonly origins: Readonly<Record<string, { first: number; last: number; hash: string }>>;
+  readonly problems: readonly { code: string; origin: string | null; from: number; to: number }[];
+}
+
+export function verifyRow({ result, origins }: VerifyResult): VerifyRow {
+  return {
+    ok: result.problems.length === 0,
+    events: result.events,
+    segments: result.segments,
+    origins,
+    problems: result.problems.map(({ code, origin, from, to }) => ({
+      code,
+      origin: origin ?? null,
+      from,
+      to,
+    })),
+  };
+}
+
+export interface StatsRow {
+  readonly log: string;
+  readonly side: string;
+  readonly live: string;
+  readonly events: number;
+  readonly objects: number;
+  readonly vector: Readonly<Record<string, number>>;
+  readonly waitingBytes: number;
+  readonly unauthorised: number;
+  readonly problems: number;
+}
+
+export function statsOf(log: Log): StatsRow {
+  return {
+    log: logName(log.id),
+    side: log.side,
+    live: log.incarnation,
+    events: log.position,
+    objects: log.registers.objects.size,
+    vector: log.vector(),
+    waitingBytes: log.waitingBytes,
+    unauthorised: log.unauthorised,
+    problems: log.problems.length,
+  };
+}

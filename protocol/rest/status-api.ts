@@ -1,0 +1,81 @@
+/** `GET /tidemark/v1/status`: what `tidemark status` shows, of the cloud and of a node. */
+import type { Log } from "../../core/log.ts";
+import { type Side, sideOf } from "../../core/event.ts";
+import { rfc3339 } from "../../core/time.ts";
+import { type HttpRequest, type HttpResponse, jsonResponse, statusResponse } from "./http.ts";
+import { type StatsRow, statsOf } from "./log-api.ts";
+
+export interface StatusRow {
+  readonly role: "cloud" | "edge";
+  readonly version: string;
+  readonly dataDir: string;
+  readonly pid: number;
+  readonly addresses: Readonly<Record<string, string>>;
+  readonly nodes: readonly NodeRow[];
+  readonly queues: Readonly<Record<string, number>>;
+  readonly retention: Readonly<Record<string, unknown>>;
+  /** What keeps this process from doing its whole work, and what to do about it. */
+  readonly problems: readonly { readonly code: string; readonly message: string }[];
+  readonly logs: readonly StatsRow[];
+}
+
+export interface NodeRow {
+  readonly name: string;
+  readonly state: "Connected" | "Disconnected" | "Forked";
+  readonly since: string;
+  /** Events not known to be durable on the other side. */
+  readonly lag: { readonly toNode: number; readonly toCloud: number };
+  readonly vector: Readonly<Record<string, number>>;
+  readonly reason: string | null;
+}
+
+export interface LinkView {
+  readonly state: NodeRow["state"];
+  /** Ms since the epoch. */
+  readonly since: number;
+  readonly reason: string | undefined;
+  /** What the peer has durable of each origin of this side, as far as it said. */
+  readonly acked: ReadonlyMap<string, number>;
+}
+
+export function nodeRow(name: string, log: Log, link: LinkView): NodeRow {
+  const behind = unacked(log, link.acked);
+  return {
+    name,
+    state: link.state,
+    since: rfc3339(link.since),
+    // Each side knows what the other has of its own events; what it lacks itself only the other can say.
+    lag: { toNode: log.side === "cloud" ? behind : 0, toCloud: log.side === "node" ? behind : 0 },
+    vector: log.vector(),
+    reason: link.reason ?? null,
+  };
+}
+
+function unacked(log: Log, acked: ReadonlyMap<string, number>): number {
+  let count = 0;
+  for (const { origin, end } of log.histories.values()) {
+    if (isOf(log.side, origin)) count += Math.max(0, end - (acked.get(origin) ?? 0));
+  }
+  return count;
+}
+
+function isOf(side: Side, origin: Parameters<typeof sideOf>[0]): boolean {
+  return sideOf(origin) === side;
+}
+
+/** Retention comes with the log's merging; until then everything is kept, and says so. */
+export const keepsEverything: StatusRow["retention"] = { policy: "everything" };
+
+export function logRows(logs: Iterable<Log>): StatsRow[] {
+  return [...logs].map(statsOf);
+}
+
+export function serveStatus(
+  status: () => StatusRow,
+  request: HttpRequest,
+  path: readonly string[],
+): HttpResponse | undefined {
+  if (path.join("/") !== "tidemark/v1/status") return undefined;
+  if (request.method !== "GET") return statusResponse(405, "the status can only be read");
+  return jsonResponse(200, status());
+}

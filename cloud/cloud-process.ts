@@ -1,0 +1,157 @@
+/** The cloud as a process: LevelDB, certificates, the link's listener and the API's. */
+import { join } from "node:path";
+import type { TidemarkError } from "../core/errors.ts";
+import type { Logger } from "../core/ports.ts";
+import { LevelStore } from "../core/store/level.ts";
+import { nodeDigest } from "../core/store/node-digest.ts";
+import { brotli } from "../protocol/adapters/brotli.ts";
+import { deriveKey } from "../protocol/adapters/credentials.ts";
+import { nodeEnvironment } from "../protocol/adapters/environment.ts";
+import { type HttpListener, listenHttp } from "../protocol/adapters/http.ts";
+import { adminKubeconfig } from "../protocol/adapters/kubeconfig.ts";
+import { ensureAuthority, ensureServerCertificate } from "../protocol/adapters/pki.ts";
+import { type RunFile, removeRunFile, writeRunFile } from "../protocol/adapters/run-file.ts";
+import { type LinkListener, listenLink } from "../protocol/adapters/websocket.ts";
+import { serveDevices } from "../protocol/rest/device-api.ts";
+import { type HttpHandler, pathSegments } from "../protocol/rest/http.ts";
+import { serveLogs } from "../protocol/rest/log-api.ts";
+import { type StatusRow, keepsEverything, logRows, nodeRow, serveStatus } from "../protocol/rest/status-api.ts";
+import { productVersion } from "../protocol/version.ts";
+import { createApiHandler } from "./api/handler.ts";
+import { Cloud } from "./cloud.ts";
+
+export interface CloudProcessOptions {
+  /** The cloud's files are in its folder `cloud`. */
+  readonly dataDir: string;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly linkPort: number;
+  readonly apiPort: number;
+  /** Names and addresses at which nodes reach this cloud, beside this machine's own. */
+  readonly advertiseAddresses: readonly string[];
+  readonly logger: Logger;
+  /** Events replayed so far, while it opens. */
+  readonly onProgress?: (events: number) => void;
+}
+
+export interface RunningCloud {
+  readonly addresses: { readonly link: string; readonly api: string; readonly kubeconfig: string };
+  /** Resolves when it can't go on: the disk failed. It must be stopped, and started again. */
+  readonly failed: Promise<TidemarkError>;
+  /** Drains, and ends. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Where a wildcard address is reached from this machine. */
+function reachable(host: string): string {
+  return host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+}
+
+/** @throws PORT_TAKEN, LOG_LOCKED, FORMAT_NEWER, DISK_FULL, CONFIGURATION: nothing is left open */
+export async function startCloud(options: CloudProcessOptions): Promise<RunningCloud> {
+  const directory = join(options.dataDir, "cloud");
+  const closers: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close();
+  };
+  try {
+    return await start(options, directory, closers, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function start(
+  options: CloudProcessOptions,
+  directory: string,
+  closers: (() => Promise<unknown>)[],
+  stop: () => Promise<void>,
+): Promise<RunningCloud> {
+  const { host, linkPort, apiPort, advertiseAddresses, logger, onProgress } = options;
+  const pkiDir = join(directory, "pki");
+  const authority = await ensureAuthority(pkiDir);
+  const names = [...advertiseAddresses, ...(reachable(host) === host ? [host] : [])];
+  const credentials = await ensureServerCertificate(pkiDir, names);
+  const environment = nodeEnvironment(logger, nodeDigest);
+  const store = new LevelStore(join(directory, "log"));
+  await store.open();
+  closers.push(() => store.close());
+  let fail: (error: TidemarkError) => void = () => {};
+  const failed = new Promise<TidemarkError>((resolve) => (fail = resolve));
+  const cloud = await Cloud.open({
+    environment,
+    store,
+    macKey: deriveKey(authority.key, "segment-mac"),
+    product: productVersion,
+    compressor: brotli,
+    onFailure: (error) => {
+      fail(error);
+    },
+    ...(onProgress && { onProgress }),
+  });
+  closers.push(() => cloud.close());
+  const view: View = { cloud, dataDir: options.dataDir, addresses: {} };
+  const api: HttpListener = await listenHttp({ host, port: apiPort, handler: handlerOf(view), logger, credentials });
+  closers.push(() => api.close());
+  const link: LinkListener = await listenLink({ host, port: linkPort, credentials, logger });
+  closers.push(() => link.close());
+  link.onConnection((transport, node) => {
+    cloud.hub.accept(transport, node);
+  });
+  const at = reachable(host);
+  const addresses = {
+    link: `wss://${at}:${link.address.port}`,
+    api: `https://${at}:${api.address.port}`,
+    kubeconfig: join(directory, "admin.kubeconfig"),
+  };
+  await adminKubeconfig({ authority, file: addresses.kubeconfig, server: addresses.api });
+  view.addresses = addresses;
+  const run: RunFile = { pid: process.pid, version: productVersion, addresses };
+  await writeRunFile(directory, run);
+  closers.push(() => removeRunFile(directory));
+  return { addresses, failed, stop };
+}
+
+interface View {
+  readonly cloud: Cloud;
+  readonly dataDir: string;
+  addresses: Readonly<Record<string, string>>;
+}
+
+function handlerOf(view: View): HttpHandler {
+  const { cloud } = view;
+  const { timers } = cloud.environment;
+  const kubernetes = createApiHandler({ resources: cloud.resources, timers, version: productVersion });
+  return async (request, gone) => {
+    const path = pathSegments(request.path) ?? [];
+    return (
+      serveStatus(() => statusOf(view), request, path) ??
+      (await serveDevices(cloud.devices, request, path, gone)) ??
+      (await serveLogs(cloud, request, path, gone)) ??
+      kubernetes(request, gone)
+    );
+  };
+}
+
+function statusOf({ cloud, dataDir, addresses }: View): StatusRow {
+  const logs = [...cloud.logs()];
+  const unknown = { state: "Disconnected" as const, since: 0, reason: "not connected since the cloud started", acked: new Map() };
+  return {
+    role: "cloud",
+    version: productVersion,
+    dataDir,
+    pid: process.pid,
+    addresses,
+    nodes: [...cloud.nodes].map(([name, log]) => nodeRow(name, log, cloud.hub.link(name) ?? unknown)),
+    queues: { waitingBytes: logs.reduce((sum, log) => sum + log.waitingBytes, 0) },
+    retention: keepsEverything,
+    problems: logs.flatMap((log) =>
+      log.problems.map(({ code, origin, from, to }) => ({
+        code,
+        message: `the log of ${log.id} lacks ${origin ?? "positions"} ${from} to ${to}`,
+      })),
+    ),
+    logs: logRows(logs),
+  };
+}

@@ -1,0 +1,158 @@
+/**
+ * The cloud without its sockets: the cluster log, every node's log, and what keeps them in step. A process
+ * (`cloud-process.ts`) puts it on a disk and a network; the simulator puts it on its own.
+ */
+import { Committer } from "../core/committer.ts";
+import { TidemarkError } from "../core/errors.ts";
+import { type LogId, clusterLog, nodeLog, nodeOfLog, sideOf } from "../core/event.ts";
+import { Log } from "../core/log.ts";
+import type { Environment } from "../core/ports.ts";
+import type { Store } from "../core/store-port.ts";
+import { checkAuthority } from "../protocol/link/authority.ts";
+import type { Compressor } from "../protocol/link/batch.ts";
+import { Resources } from "./api/resources.ts";
+import { type DeviceController, createDeviceController } from "./device-controller.ts";
+import { CloudDevices } from "./devices.ts";
+import { CloudHub } from "./hub.ts";
+
+export interface CloudOptions {
+  readonly environment: Environment;
+  /** Open already. */
+  readonly store: Store;
+  /** For the MACs of the cloud's segments. */
+  readonly macKey: Uint8Array;
+  /** Version of the product. */
+  readonly product: string;
+  readonly compressor?: Compressor;
+  /** Called once, when the store has failed: the cloud must be closed, and opened again. */
+  readonly onFailure?: (error: TidemarkError) => void;
+  /** Events replayed so far, while it opens. */
+  readonly onProgress?: (events: number) => void;
+}
+
+export class Cloud {
+  readonly cluster: Log;
+  readonly resources: Resources;
+  readonly devices: CloudDevices;
+  readonly hub: CloudHub;
+  readonly #options: CloudOptions;
+  readonly #committer: Committer;
+  readonly #nodes = new Map<string, Log>();
+  readonly #opening = new Map<string, Promise<Log>>();
+  readonly #nodeListeners = new Set<(node: string, log: Log) => void>();
+  #controller: DeviceController | undefined;
+  #closed = false;
+
+  /** @throws FORMAT_NEWER and what the store throws */
+  static async open(options: CloudOptions): Promise<Cloud> {
+    const { store, environment } = options;
+    const committer = new Committer(store, environment.timers);
+    const cluster = await Log.open({ id: clusterLog, side: "cloud", committer, environment });
+    const cloud = new Cloud(options, committer, cluster);
+    for (const id of await store.logs()) {
+      const node = nodeOfLog(id);
+      if (node !== undefined) await cloud.nodeLog(node);
+    }
+    await committer.flush();
+    cloud.#start();
+    return cloud;
+  }
+
+  private constructor(options: CloudOptions, committer: Committer, cluster: Log) {
+    const { environment, product, compressor, onFailure } = options;
+    this.#options = options;
+    this.#committer = committer;
+    this.cluster = cluster;
+    this.resources = new Resources({ log: cluster, clock: environment.clock, random: environment.random });
+    this.devices = new CloudDevices(this);
+    this.hub = new CloudHub({
+      environment,
+      product,
+      nodeLog: (node) => this.nodeLog(node),
+      ...(compressor && { compressor }),
+    });
+    committer.onFailure(() => onFailure?.(committer.failure as TidemarkError));
+  }
+
+  get environment(): Environment {
+    return this.#options.environment;
+  }
+
+  /** The nodes that have a log here, and the logs. */
+  get nodes(): ReadonlyMap<string, Log> {
+    return this.#nodes;
+  }
+
+  /** All logs, the cluster's first. */
+  *logs(): Generator<Log> {
+    yield this.cluster;
+    yield* this.#nodes.values();
+  }
+
+  log(id: LogId): Log | undefined {
+    return id === clusterLog ? this.cluster : this.#nodes.get(nodeOfLog(id) ?? "");
+  }
+
+  /** The log of a node; made when there is none. */
+  nodeLog(node: string): Promise<Log> {
+    const present = this.#nodes.get(node);
+    if (present !== undefined) return Promise.resolve(present);
+    let opening = this.#opening.get(node);
+    if (opening === undefined) {
+      opening = this.#openNode(node).finally(() => this.#opening.delete(node));
+      this.#opening.set(node, opening);
+    }
+    return opening;
+  }
+
+  async #openNode(node: string): Promise<Log> {
+    if (this.#closed) throw new TidemarkError("SHUTTING_DOWN", "the cloud is shutting down");
+    const log = await Log.open({
+      id: nodeLog(node),
+      side: "cloud",
+      committer: this.#committer,
+      environment: this.#options.environment,
+      macKey: this.#options.macKey,
+      mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
+      onProgress: this.#options.onProgress,
+    });
+    this.#nodes.set(node, log);
+    log.onReset(() => this.#controller?.nodeAppeared(node));
+    for (const listener of this.#nodeListeners) listener(node, log);
+    this.#controller?.nodeAppeared(node);
+    return log;
+  }
+
+  /** Tells of each node's log: those there are, and those to come. */
+  onNode(listener: (node: string, log: Log) => void): () => void {
+    for (const [node, log] of this.#nodes) listener(node, log);
+    this.#nodeListeners.add(listener);
+    return () => this.#nodeListeners.delete(listener);
+  }
+
+  #start(): void {
+    this.#controller = createDeviceController({
+      cluster: this.cluster,
+      nodes: () => this.#nodes.keys(),
+      nodeReplica: (node) => this.nodeLog(node),
+      environment: this.#options.environment,
+    });
+  }
+
+  /** Resolves when what devices want has been appended to the nodes' logs. */
+  async settled(): Promise<void> {
+    await this.#controller?.idle();
+    await this.#committer.flush();
+  }
+
+  /** Ends the sessions, commits what waits, and takes snapshots. The store stays open. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.hub.close();
+    await this.#controller?.close();
+    await Promise.allSettled(this.#opening.values());
+    if (this.#committer.failure !== undefined) return;
+    for (const log of this.logs()) await log.close();
+  }
+}

@@ -1,0 +1,195 @@
+/** EdgeHub: keeps one session with the cloud, and comes back when it ends. */
+import { TidemarkError, messageOf } from "../core/errors.ts";
+import type { Incarnation } from "../core/event.ts";
+import type { Log } from "../core/log.ts";
+import type { Environment } from "../core/ports.ts";
+import { reconnectDelayMs } from "../protocol/link/backoff.ts";
+import type { Compressor } from "../protocol/link/batch.ts";
+import { type Answer, Endpoint } from "../protocol/link/endpoint.ts";
+import type { Statement } from "../protocol/link/frames.ts";
+import type { Closed } from "../protocol/link/session.ts";
+import { type LinkMemory, compareOwn, emptyMemory, noteNamed, stateLog } from "../protocol/link/statement.ts";
+import type { Transport } from "../protocol/transport.ts";
+
+export interface EdgeHubOptions {
+  readonly environment: Environment;
+  readonly node: string;
+  /** Random for each process. */
+  readonly bootId: string;
+  readonly product: string;
+  readonly log: Log;
+  /** @throws NOT_REACHABLE, CERTIFICATE_MISSING, CERTIFICATE_REFUSED */
+  readonly dial: () => Promise<Transport>;
+  readonly compressor?: Compressor;
+}
+
+export interface EdgeLink {
+  readonly state: "Connected" | "Disconnected" | "Forked";
+  /** Ms since the epoch. */
+  readonly since: number;
+  /** What the cloud has durable of each of this side's origins, as far as it said. */
+  readonly acked: ReadonlyMap<Incarnation, number>;
+  readonly code: string | undefined;
+  /** What is missing, or why the last session ended. */
+  readonly reason: string | undefined;
+}
+
+/** Rounds of comparing histories before a node that was rolled back stops hurrying. */
+const comparisonsMax = 16;
+
+export class EdgeHub {
+  readonly #options: EdgeHubOptions;
+  readonly #memory: LinkMemory = emptyMemory();
+  readonly #acked = new Map<Incarnation, number>();
+  #state: EdgeLink["state"] = "Disconnected";
+  #since: number;
+  #code: string | undefined;
+  #reason: string | undefined;
+  #endpoint: Endpoint | undefined;
+  #failures = 0;
+  #comparisons = 0;
+  #closed = false;
+  #cancelRetry: (() => void) | undefined;
+  #connecting: Promise<void> | undefined;
+
+  constructor(options: EdgeHubOptions) {
+    this.#options = options;
+    this.#since = options.environment.clock.now();
+  }
+
+  get link(): EdgeLink {
+    return {
+      state: this.#state,
+      since: this.#since,
+      acked: this.#acked,
+      code: this.#code,
+      reason: this.#reason,
+    };
+  }
+
+  start(): void {
+    this.#connectLater(0);
+  }
+
+  #connectLater(delayMs: number): void {
+    if (this.#closed) return;
+    this.#cancelRetry = this.#options.environment.timers.after(delayMs, () => {
+      this.#connecting = this.#connect().finally(() => {
+        this.#connecting = undefined;
+      });
+    });
+  }
+
+  async #connect(): Promise<void> {
+    const { environment, node, bootId, product, log, dial, compressor } = this.#options;
+    let transport: Transport;
+    try {
+      transport = await dial();
+    } catch (error) {
+      const code = error instanceof TidemarkError ? error.code : undefined;
+      this.#ended({
+        by: "transport",
+        code,
+        message: messageOf(error),
+        retryAfterMs: undefined,
+        partial: undefined,
+      });
+      return;
+    }
+    if (this.#closed) {
+      transport.close("SHUTTING_DOWN");
+      return;
+    }
+    await log.settled();
+    const endpoint = new Endpoint({
+      environment,
+      transport,
+      session: {
+        role: "node",
+        node,
+        bootId,
+        product,
+        digest: environment.digest,
+        log: await stateLog(log, this.#memory),
+        ...(compressor && { compressor }),
+      },
+      verify: (peer) => this.#verify(peer),
+      log: () => log,
+      onEstablished: () => {
+        this.#established();
+      },
+      onAcked: (origin, seq) => this.#acked.set(origin, seq),
+      onClosed: (closed) => {
+        this.#ended(closed);
+      },
+    });
+    this.#endpoint = endpoint;
+    endpoint.open();
+  }
+
+  #established(): void {
+    this.#failures = 0;
+    this.#comparisons = 0;
+    this.#changed("Connected", undefined, undefined);
+    this.#options.environment.logger.log("info", "connected to the cloud", { node: this.#options.node });
+  }
+
+  /** Whether this node's own log was rolled back, by what the cloud holds of it. */
+  async #verify(welcome: Statement): Promise<Answer> {
+    const { log, environment } = this.#options;
+    noteNamed(this.#memory, welcome);
+    for (const { origin, end } of welcome.holdings) this.#acked.set(origin, end);
+    const verdict = await compareOwn(log, welcome, this.#memory);
+    this.#memory.focus = verdict.kind === "narrow" ? verdict : undefined;
+    if (verdict.kind === "agrees") return { kind: "accept" };
+    if (verdict.kind === "rolledBack") {
+      const { common } = verdict;
+      environment.logger.log("warn", "this node was rolled back; its lost events are asked back", {
+        origin: log.incarnation,
+        common,
+      });
+      await log.reincarnate(common);
+    }
+    return { kind: "refuse", code: "LOG_FORKED", message: "the node's log was rolled back", retryAfterMs: 0 };
+  }
+
+  #ended(closed: Closed): void {
+    this.#endpoint = undefined;
+    const { environment, node } = this.#options;
+    const { code, message, retryAfterMs, partial, by } = closed;
+    if (partial !== undefined) this.#memory.partial = partial;
+    if (this.#closed) return;
+    this.#changed(code === "NODE_FORKED" ? "Forked" : "Disconnected", code, message);
+    const delayMs = this.#delayMs(closed);
+    environment.logger.log(this.#failures === 0 ? "info" : "debug", "not connected to the cloud", {
+      node,
+      code,
+      by,
+      reason: message,
+      retryMs: delayMs,
+    });
+    this.#failures += 1;
+    this.#connectLater(retryAfterMs === 0 && this.#comparisons <= comparisonsMax ? 0 : delayMs);
+  }
+
+  #delayMs({ code, retryAfterMs }: Closed): number {
+    if (code === "LOG_FORKED") this.#comparisons += 1;
+    const fraction = this.#options.environment.random.fraction();
+    return reconnectDelayMs({ failures: this.#failures, fraction, code, retryAfterMs });
+  }
+
+  #changed(state: EdgeLink["state"], code: string | undefined, reason: string | undefined): void {
+    if (this.#state !== state) this.#since = this.#options.environment.clock.now();
+    this.#state = state;
+    this.#code = code;
+    this.#reason = reason;
+  }
+
+  /** Ends the session, and comes back no more. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelRetry?.();
+    await this.#connecting;
+    this.#endpoint?.close({ code: "SHUTTING_DOWN", message: "the node is shutting down" });
+  }
+}

@@ -1,0 +1,173 @@
+/** A node as a process: LevelDB, the MQTT broker, the local API, and the way to the cloud. */
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import type { TidemarkError } from "../core/errors.ts";
+import type { Logger } from "../core/ports.ts";
+import { LevelStore } from "../core/store/level.ts";
+import { nodeDigest } from "../core/store/node-digest.ts";
+import { brotli } from "../protocol/adapters/brotli.ts";
+import { readNodeFiles } from "../protocol/adapters/credentials.ts";
+import { nodeEnvironment } from "../protocol/adapters/environment.ts";
+import { listenHttp } from "../protocol/adapters/http.ts";
+import { checkNodeName } from "../protocol/adapters/identity.ts";
+import { removeRunFile, writeRunFile } from "../protocol/adapters/run-file.ts";
+import { dialLink } from "../protocol/adapters/websocket.ts";
+import { serveDevices } from "../protocol/rest/device-api.ts";
+import { type HttpHandler, pathSegments, statusResponse } from "../protocol/rest/http.ts";
+import { serveLogs } from "../protocol/rest/log-api.ts";
+import { type StatusRow, keepsEverything, logRows, nodeRow, serveStatus } from "../protocol/rest/status-api.ts";
+import { productVersion } from "../protocol/version.ts";
+import { Edge } from "./edge.ts";
+import { type EventBus, createEventBus } from "./event-bus.ts";
+
+export interface EdgeProcessOptions {
+  /** The node's files are in its folder `edge/NODE`. */
+  readonly dataDir: string;
+  readonly node: string;
+  /** `wss://HOST:PORT` */
+  readonly cloudUrl: string;
+  readonly mqttHost: string;
+  /** 0: any free one. */
+  readonly mqttPort: number;
+  /** Of the local API, on 127.0.0.1. */
+  readonly apiPort: number;
+  readonly logger: Logger;
+  /** Events replayed so far, while it opens. */
+  readonly onProgress?: (events: number) => void;
+}
+
+export interface RunningEdge {
+  readonly addresses: { readonly mqtt: string; readonly edgeApi: string };
+  /** Resolves when it can't go on: the disk failed. It must be stopped, and started again. */
+  readonly failed: Promise<TidemarkError>;
+  /** Drains, and ends. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const dialTimeoutMs = 10_000;
+
+/** @throws PORT_TAKEN, LOG_LOCKED, FORMAT_NEWER, DISK_FULL, INVALID for a bad name: nothing is left open */
+export async function startEdge(options: EdgeProcessOptions): Promise<RunningEdge> {
+  checkNodeName(options.node);
+  const closers: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close();
+  };
+  try {
+    return await start(options, closers, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function start(
+  options: EdgeProcessOptions,
+  closers: (() => Promise<unknown>)[],
+  stop: () => Promise<void>,
+): Promise<RunningEdge> {
+  const { node, mqttHost, mqttPort, apiPort, logger, onProgress } = options;
+  const directory = join(options.dataDir, "edge", node);
+  const store = new LevelStore(join(directory, "log"));
+  await store.open();
+  closers.push(() => store.close());
+  let fail: (error: TidemarkError) => void = () => {};
+  const failed = new Promise<TidemarkError>((resolve) => (fail = resolve));
+  const dialling = new AbortController();
+  const bus = createEventBus({ host: mqttHost, port: mqttPort, logger });
+  const edge = await Edge.open({
+    environment: nodeEnvironment(logger, nodeDigest),
+    node,
+    store,
+    bus,
+    // Read at each try, so that a certificate that is put there is used without a restart.
+    dial: async () => {
+      const credentials = await readNodeFiles(join(directory, "pki"), node);
+      const { signal } = dialling;
+      return dialLink({ url: options.cloudUrl, credentials, timeoutMs: dialTimeoutMs, signal });
+    },
+    bootId: randomUUID(),
+    product: productVersion,
+    compressor: brotli,
+    onFailure: (error) => {
+      fail(error);
+    },
+    ...(onProgress && { onProgress }),
+  });
+  closers.push(() => edge.close());
+  closers.push(async () => {
+    dialling.abort();
+  });
+  bus.attach(edge.twin);
+  const mqtt = await bus.open();
+  closers.push(() => bus.close());
+  const view: View = { edge, bus, dataDir: options.dataDir, addresses: {} };
+  const api = await listenHttp({ host: "127.0.0.1", port: apiPort, handler: handlerOf(view), logger });
+  closers.push(() => api.close());
+  await edge.start();
+  const addresses = {
+    mqtt: `mqtt://${mqtt.host}:${mqtt.port}`,
+    edgeApi: `http://127.0.0.1:${api.address.port}`,
+  };
+  view.addresses = addresses;
+  await writeRunFile(directory, { pid: process.pid, version: productVersion, addresses });
+  closers.push(() => removeRunFile(directory));
+  return { addresses, failed, stop };
+}
+
+interface View {
+  readonly edge: Edge;
+  readonly bus: EventBus;
+  readonly dataDir: string;
+  addresses: Readonly<Record<string, string>>;
+}
+
+function handlerOf(view: View): HttpHandler {
+  const { edge } = view;
+  const source = {
+    logs: () => [edge.log],
+    log: (id: string) => (id === edge.log.id ? edge.log : undefined),
+  };
+  return async (request, gone) => {
+    const path = pathSegments(request.path) ?? [];
+    return (
+      serveStatus(() => statusOf(view), request, path) ??
+      (await serveDevices(edge.devices, request, path, gone)) ??
+      (await serveLogs(source, request, path, gone)) ??
+      statusResponse(404, "the server could not find the requested resource")
+    );
+  };
+}
+
+function statusOf({ edge, bus, dataDir, addresses }: View): StatusRow {
+  const { link } = edge.hub;
+  const { log } = edge;
+  const problems = log.problems.map(({ code, origin, from, to }) => ({
+    code: code as string,
+    message: `the log of ${log.id} lacks ${origin ?? "positions"} ${from} to ${to}`,
+  }));
+  if (link.state !== "Connected" && link.code !== undefined && link.reason !== undefined) {
+    problems.push({ code: link.code, message: link.reason });
+  }
+  const { messages, unknownDevice, refused, waiting } = edge.twin.counts;
+  return {
+    role: "edge",
+    version: productVersion,
+    dataDir,
+    pid: process.pid,
+    addresses,
+    nodes: [nodeRow(edge.node, log, link)],
+    queues: {
+      waitingBytes: log.waitingBytes,
+      messages,
+      unknownDevice,
+      refused,
+      waiting,
+      clients: bus.counts.clients,
+      dropped: bus.counts.dropped,
+    },
+    retention: keepsEverything,
+    problems,
+    logs: logRows([log]),
+  };
+}

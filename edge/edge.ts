@@ -1,0 +1,110 @@
+/**
+ * A node without its sockets: its log, its twins, and the link that keeps it in step with the cloud. A process
+ * (`edge-process.ts`) puts it on a disk and a network; the simulator puts it on its own.
+ */
+import { Committer } from "../core/committer.ts";
+import type { TidemarkError } from "../core/errors.ts";
+import { nodeLog, sideOf } from "../core/event.ts";
+import { Log } from "../core/log.ts";
+import type { Environment } from "../core/ports.ts";
+import { Outbox } from "../core/reactor.ts";
+import type { Store } from "../core/store-port.ts";
+import { checkAuthority } from "../protocol/link/authority.ts";
+import type { Compressor } from "../protocol/link/batch.ts";
+import type { Transport } from "../protocol/transport.ts";
+import type { DeviceBus } from "./device-twin-port.ts";
+import { type DeviceTwin, createDeviceTwin } from "./device-twin.ts";
+import { EdgeDevices } from "./devices.ts";
+import { EdgeHub } from "./edge-hub.ts";
+
+export interface EdgeOptions {
+  readonly environment: Environment;
+  readonly node: string;
+  /** Open already. */
+  readonly store: Store;
+  /** The broker that answers go to. */
+  readonly bus: DeviceBus;
+  /** Opens a connection to the cloud. */
+  readonly dial: () => Promise<Transport>;
+  /** Random for each process. */
+  readonly bootId: string;
+  /** Version of the product. */
+  readonly product: string;
+  readonly compressor?: Compressor;
+  /** Called once, when the store has failed: the edge must be closed, and opened again. */
+  readonly onFailure?: (error: TidemarkError) => void;
+  /** Events replayed so far, while it opens. */
+  readonly onProgress?: (events: number) => void;
+}
+
+export class Edge {
+  readonly node: string;
+  readonly log: Log;
+  readonly twin: DeviceTwin;
+  readonly hub: EdgeHub;
+  readonly devices: EdgeDevices;
+  readonly #committer: Committer;
+  readonly #outbox: Outbox;
+  #closed = false;
+
+  /** Replays the log. The link is not up yet: `start` does that. @throws FORMAT_NEWER and what the store throws */
+  static async open(options: EdgeOptions): Promise<Edge> {
+    const { environment, node, store, onProgress } = options;
+    const committer = new Committer(store, environment.timers);
+    const log = await Log.open({
+      id: nodeLog(node),
+      side: "node",
+      committer,
+      environment,
+      mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
+      onProgress,
+    });
+    await committer.flush();
+    return new Edge(options, committer, log);
+  }
+
+  private constructor(options: EdgeOptions, committer: Committer, log: Log) {
+    const { environment, node, bus, bootId, product, dial, compressor, onFailure } = options;
+    const { clock, timers, logger } = environment;
+    this.node = node;
+    this.log = log;
+    this.#committer = committer;
+    this.twin = createDeviceTwin({ replica: log, node, clock, timers, logger, bus });
+    this.devices = new EdgeDevices(this, clock);
+    this.hub = new EdgeHub({
+      environment,
+      node,
+      bootId,
+      product,
+      log,
+      dial,
+      ...(compressor && { compressor }),
+    });
+    this.#outbox = new Outbox({
+      name: "device-twin",
+      replica: log,
+      committer,
+      environment,
+      act: (events) => {
+        this.twin.onEvents(events);
+      },
+    });
+    committer.onFailure(() => onFailure?.(committer.failure as TidemarkError));
+  }
+
+  /** Brings up the reactors and the link. */
+  async start(): Promise<void> {
+    await this.#outbox.open();
+    this.hub.start();
+  }
+
+  /** Ends the session, commits what waits, and takes a snapshot. The store stays open. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.hub.close();
+    await this.#outbox.close();
+    this.twin.close();
+    if (this.#committer.failure === undefined) await this.log.close();
+  }
+}

@@ -14,7 +14,7 @@ export interface Declaration {
   readonly model: string | undefined;
   /** The label `description`, which KubeEdge shows in memberships; empty without one. */
   readonly description: string;
-  /** By name: the model's, then what only the device lists. */
+  /** The model's, by name: what only the device lists is not declared. */
   readonly properties: ReadonlyMap<string, Property>;
 }
 
@@ -38,10 +38,6 @@ export function readDeclaration(
       const property = readProperty(item);
       if (property !== undefined) properties.set(property.name, property);
     }
-  }
-  for (const item of list(field(spec, "properties"))) {
-    const property = readProperty(item);
-    if (property !== undefined && !properties.has(property.name)) properties.set(property.name, property);
   }
   return { namespace, name, key, life, model, description, properties };
 }

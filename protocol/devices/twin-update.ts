@@ -8,6 +8,9 @@ export const twinReported = "twin.reported";
 export const twinDesired = "twin.desired";
 export const deviceState = "device.state";
 
+/** Slots that one device may have: a publisher that makes up names must not fill the node's memory. */
+const slotsMax = 4096;
+
 /**
  * The events that a `twin/update` makes, one for each value that it says, in the order of the message.
  * @returns why, when one of its properties may not be so: then none of the message is taken
@@ -33,6 +36,9 @@ function addDrafts(
 ): string | undefined {
   const { key, life, properties } = declaration;
   const declared = properties.get(name);
+  if (declared === undefined && life.slots.size >= slotsMax && !life.slots.has(reportedSlot(name))) {
+    return `the device has ${slotsMax} values already; delete some, or declare the property in its model`;
+  }
   if (change === null) {
     if (declared !== undefined) return "the property is declared, so it can't be deleted";
     drafts.push({

@@ -1,0 +1,60 @@
+/**
+ * Finding the exact commit at which two copies of one origin part, when its owner was rolled back.
+ *
+ * Each side's statement names commit boundaries of its own live origin, and says its hashes at the boundaries that the
+ * peer named last. Where that leaves a bracket the owner names boundaries inside it and connects again: 32 at a time,
+ * so a million commits take four rounds.
+ */
+import type { Claim } from "./heads.ts";
+import { bytesEqual } from "../../core/segment.ts";
+
+export type Verdict =
+  | { readonly kind: "agrees" }
+  /** All after `common` is mine alone, and must be appended again under a new incarnation. */
+  | { readonly kind: "rolledBack"; readonly common: number }
+  /** The histories part after `from` and not after `to`: name boundaries in between, and compare again. */
+  | { readonly kind: "narrow"; readonly from: number; readonly to: number };
+
+export interface Compared {
+  /** The latest sequence of the origin that its owner holds. */
+  readonly end: number;
+  /** The peer's claim about it. */
+  readonly claim: Claim;
+  /** The owner's hashes at the claim's positions, as far as they are commit boundaries. */
+  readonly hashes: ReadonlyMap<number, Uint8Array>;
+  /** The boundaries that the claim answers. */
+  readonly named: ReadonlySet<number>;
+  /** The owner's first commit boundary after a sequence. */
+  readonly boundaryAfter: (seq: number) => Promise<number | undefined>;
+}
+
+export async function compare({ end, claim, hashes, named, boundaryAfter }: Compared): Promise<Verdict> {
+  const { common, differsAt } = agreement(end, claim, hashes);
+  const closed = claim.closedAt !== undefined;
+  if (differsAt === undefined && claim.end <= end && !closed) return { kind: "agrees" };
+  if (closed && common >= (claim.closedAt ?? 0))
+    return { kind: "rolledBack", common: claim.closedAt ?? common };
+  const next = await boundaryAfter(common);
+  // Named, and the peer could not agree to it, or not before the two differ: that is where they part.
+  const partsHere = next === undefined || named.has(next) || next >= (differsAt ?? Number.POSITIVE_INFINITY);
+  if (partsHere) return { kind: "rolledBack", common };
+  return { kind: "narrow", from: common, to: Math.min(differsAt ?? end, end) };
+}
+
+/** The highest sequence at which owner and claim agree (0 if none), and the first named one at which they differ. */
+export function agreement(
+  end: number,
+  claim: Claim,
+  hashes: ReadonlyMap<number, Uint8Array>,
+): { common: number; differsAt: number | undefined } {
+  let common = 0;
+  const marks = [...claim.marks, { seq: claim.end, hash: claim.hash }].toSorted((a, b) => a.seq - b.seq);
+  for (const { seq, hash } of marks) {
+    if (seq === 0 || seq > end) continue;
+    const mine = hashes.get(seq);
+    // The chain carries a difference forward: nothing after this can agree.
+    if (mine === undefined || !bytesEqual(mine, hash)) return { common, differsAt: seq };
+    common = seq;
+  }
+  return { common, differsAt: undefined };
+}

@@ -1,0 +1,102 @@
+/** What a side says of its log at the start of a session, and how it reads what the peer says of it. */
+import type { Log } from "../../core/log.ts";
+import type { Incarnation } from "../../core/event.ts";
+import type { History } from "../../core/history.ts";
+import type { Mark } from "../../core/marks.ts";
+import { type Verdict, compare } from "./comparison.ts";
+import type { Statement } from "./frames.ts";
+import { type Holding, positionsToCheck, spacedMarks } from "./heads.ts";
+import { maxMarks } from "./limits.ts";
+import type { PartialSegment } from "./reassembly.ts";
+import type { LogStatement } from "./session.ts";
+
+/** What one side keeps of its sessions with a peer, from one to the next. */
+export interface LinkMemory {
+  /** Commit boundaries that the peer named last, of its own live origin. */
+  peerNamed: { readonly origin: Incarnation; readonly seqs: readonly number[] } | undefined;
+  /** Where in the own live origin the point of parting is looked for. */
+  focus: { readonly from: number; readonly to: number } | undefined;
+  /** The boundaries of the own live origin that were named last. */
+  named: ReadonlySet<number>;
+  /** What the last session left of a large segment. */
+  partial: PartialSegment | undefined;
+}
+
+export function emptyMemory(): LinkMemory {
+  return { peerNamed: undefined, focus: undefined, named: new Set(), partial: undefined };
+}
+
+export async function stateLog(log: Log, memory: LinkMemory): Promise<LogStatement> {
+  const holdings: Holding[] = [];
+  for (const history of log.histories.values()) {
+    holdings.push(await holdingOf(log, history, memory));
+  }
+  const { incarnation } = log;
+  const own = holdings.find(({ origin }) => origin === incarnation);
+  memory.named = new Set([...(own?.marks ?? []).map(({ seq }) => seq), own?.end ?? 0]);
+  return {
+    incarnation,
+    generation: log.registers.generations.get(incarnation)?.generation,
+    holdings,
+    partial: memory.partial,
+  };
+}
+
+async function holdingOf(log: Log, history: History, memory: LinkMemory): Promise<Holding> {
+  const { origin, end, hash, closedAt, hole } = history;
+  return {
+    origin,
+    end,
+    hash,
+    marks: await marksOf(log, history, memory),
+    closedAt,
+    generation: log.registers.generations.get(origin)?.generation,
+    missingTo: hole?.to,
+  };
+}
+
+async function marksOf(log: Log, { origin, end, marks }: History, memory: LinkMemory): Promise<Mark[]> {
+  if (origin === log.incarnation && memory.focus !== undefined) {
+    return log.boundaries(origin, memory.focus.from, memory.focus.to, maxMarks);
+  }
+  if (memory.peerNamed?.origin !== origin) return spacedMarks(marks.all, end, maxMarks);
+  const answers: Mark[] = [];
+  for (const seq of memory.peerNamed.seqs) {
+    const hash = seq < end ? await log.hashAt(origin, seq) : undefined;
+    if (hash !== undefined && answers.length < maxMarks) answers.push({ seq, hash });
+  }
+  return answers;
+}
+
+/** Keeps what the peer named, so that the next statement answers it. */
+export function noteNamed(memory: LinkMemory, peer: Statement): void {
+  const own = peer.holdings.find(({ origin }) => origin === peer.incarnation);
+  const seqs = [...(own?.marks ?? []).map(({ seq }) => seq), own?.end ?? 0].filter((seq) => seq > 0);
+  memory.peerNamed = { origin: peer.incarnation, seqs };
+}
+
+/** Whether what the peer holds of this side's live origin is a part of what this side holds. */
+export async function compareOwn(log: Log, peer: Statement, memory: LinkMemory): Promise<Verdict> {
+  const { incarnation } = log;
+  const claim = peer.holdings.find(({ origin }) => origin === incarnation);
+  const history = log.histories.get(incarnation);
+  const { end = 0, hole } = history ?? {};
+  if (hole !== undefined && claim?.closedAt === undefined) {
+    // The peer gives back what this disk lost, if it has it. What nobody has, nothing can follow.
+    return claim !== undefined && claim.end > end ? { kind: "agrees" } : { kind: "rolledBack", common: end };
+  }
+  if (claim === undefined) return { kind: "agrees" };
+  const hashes = new Map<number, Uint8Array>();
+  for (const seq of positionsToCheck(claim, end)) {
+    const hash = await log.hashAt(incarnation, seq);
+    if (hash !== undefined) hashes.set(seq, hash);
+  }
+  return compare({
+    end,
+    claim,
+    hashes,
+    named: memory.named,
+    boundaryAfter: async (seq) =>
+      (await log.boundaries(incarnation, seq, end, Number.MAX_SAFE_INTEGER))[0]?.seq,
+  });
+}

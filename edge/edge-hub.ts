@@ -81,26 +81,28 @@ export class EdgeHub {
   }
 
   async #connect(): Promise<void> {
-    const { environment, node, bootId, product, log, dial, compressor } = this.#options;
-    let transport: Transport;
+    let transport: Transport | undefined;
     try {
-      transport = await dial();
+      transport = await this.#options.dial();
+      await this.#begin(transport);
     } catch (error) {
       const code = error instanceof TidemarkError ? error.code : undefined;
-      this.#ended({
-        by: "transport",
-        code,
-        message: messageOf(error),
-        retryAfterMs: undefined,
-        partial: undefined,
-      });
-      return;
+      transport?.close(code);
+      const message = messageOf(error);
+      this.#ended({ by: "transport", code, message, retryAfterMs: undefined, partial: undefined });
     }
+  }
+
+  /** @throws what the log failed with */
+  async #begin(transport: Transport): Promise<void> {
+    const { environment, node, bootId, product, log, compressor } = this.#options;
+    // What is on its way to the disk is a part of what this side says it has.
+    await log.settled();
+    const statement = await stateLog(log, this.#memory);
     if (this.#closed) {
       transport.close("SHUTTING_DOWN");
       return;
     }
-    await log.settled();
     const endpoint = new Endpoint({
       environment,
       transport,
@@ -110,7 +112,7 @@ export class EdgeHub {
         bootId,
         product,
         digest: environment.digest,
-        log: await stateLog(log, this.#memory),
+        log: statement,
         ...(compressor && { compressor }),
       },
       verify: (peer) => this.#verify(peer),

@@ -15,7 +15,13 @@ import { dialLink } from "../protocol/adapters/websocket.ts";
 import { serveDevices } from "../protocol/rest/device-api.ts";
 import { type HttpHandler, pathSegments, statusResponse } from "../protocol/rest/http.ts";
 import { serveLogs } from "../protocol/rest/log-api.ts";
-import { type StatusRow, keepsEverything, logRows, nodeRow, serveStatus } from "../protocol/rest/status-api.ts";
+import {
+  type StatusRow,
+  keepsEverything,
+  logRows,
+  nodeRow,
+  serveStatus,
+} from "../protocol/rest/status-api.ts";
 import { productVersion } from "../protocol/version.ts";
 import { Edge } from "./edge.ts";
 import { type EventBus, createEventBus } from "./event-bus.ts";

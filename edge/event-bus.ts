@@ -11,6 +11,7 @@ import type { Logger } from "../core/ports.ts";
 import { type Command, TopicReader } from "../protocol/devices/topics.ts";
 import type { CommandReceiver, DeviceBus } from "./device-twin-port.ts";
 import { AckLane, type Release, type Turn } from "./mqtt-acks.ts";
+import { AnswerPace } from "./mqtt-pace.ts";
 import { Broker, isTopicTooLong } from "./mqtt-broker.ts";
 import { PacketReading } from "./mqtt-reading.ts";
 import { type Persistence, type SessionLimits, Sessions } from "./mqtt-sessions.ts";
@@ -103,6 +104,7 @@ class EmbeddedEventBus implements EventBus {
   #receiver: CommandReceiver | undefined;
   #opening: Promise<MqttAddress> | undefined;
   #closing: Promise<void> | undefined;
+  readonly #pace: AnswerPace;
   #publishing = 0;
   #dropped = 0;
   #refusedClients = 0;
@@ -111,6 +113,7 @@ class EmbeddedEventBus implements EventBus {
     this.#options = options;
     this.#limits = { ...eventBusLimits, ...options.limits };
     this.#logger = options.logger;
+    this.#pace = new AnswerPace(this.#limits.publishingMax / 2);
     this.#broker = new Broker({
       drainTimeout: this.#limits.drainMs,
       authorizePublish: (client, packet, callback) => {
@@ -211,6 +214,7 @@ class EmbeddedEventBus implements EventBus {
       });
     });
     for (const { reading } of this.#connections.values()) reading.reading = false;
+    this.#pace.close();
     const deadline = performance.now() + this.#limits.closeMs;
     while (this.#pending > 0 && performance.now() < deadline) await pause(10);
     // Acknowledgements are written at the end of the turn in which they are given.
@@ -241,6 +245,7 @@ class EmbeddedEventBus implements EventBus {
 
   readonly #onPublished = (): void => {
     this.#publishing -= 1;
+    this.#pace.published(this.#publishing);
   };
 
   get #pending(): number {
@@ -303,8 +308,8 @@ class EmbeddedEventBus implements EventBus {
       const { lane } = connection;
       const turn = lane.hold(release, sizeBytes);
       this.#receive(command, packet, (error) => {
-        if (error === undefined) lane.settle(turn);
-        else fail(lane, turn, error);
+        if (error !== undefined) fail(lane, turn, error);
+        else this.#pace.settle(lane, turn, this.#publishing);
       });
     }
   }

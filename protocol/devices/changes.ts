@@ -1,6 +1,6 @@
 /** What the devices' own topics have to say about a batch of events: pure, so that the same events say the same. */
 import { type Event, type EventId, eventId } from "../../core/event.ts";
-import { type Life, type Registers, currentLife } from "../../core/registers.ts";
+import { type Life, type Registers, currentLife, lifeOf } from "../../core/registers.ts";
 import { type Member } from "./answers.ts";
 import { readDeclaration } from "./declaration.ts";
 import { parseDeviceKey } from "./topics.ts";
@@ -22,14 +22,14 @@ export interface Delta {
   readonly pending: readonly Twin[];
 }
 
-/** The devices that a batch of events touches, and the newest event of each. */
-export function touchedDevices(events: readonly Event[]): ReadonlyMap<string, Event> {
+/** The devices that a batch of events touches, and the newest event of each that is under its current life. */
+export function touchedDevices(events: readonly Event[], registers: Registers): ReadonlyMap<string, Event> {
   const touched = new Map<string, Event>();
   for (const event of events) {
-    const { type } = event;
-    if (type === twinReported || type === twinDesired || (type === resourceApplied && isDevice(event))) {
-      touched.set(event.key, event);
-    }
+    const { type, key } = event;
+    if (type !== twinReported && type !== twinDesired && (type !== resourceApplied || !isDevice(event))) continue;
+    // What came late, of a life that is over, must not hide what came before it.
+    if (lifeOf(event) === currentLife(registers, key)?.id) touched.set(key, event);
   }
   return touched;
 }
@@ -44,13 +44,12 @@ export function deltaEffects(
   asked: (namespace: string, name: string) => boolean = () => true,
 ): Delta[] {
   const effects: Delta[] = [];
-  for (const [key, event] of touchedDevices(events)) {
+  for (const [key, event] of touchedDevices(events, registers)) {
     const device = parseDeviceKey(key);
     if (device === undefined || !asked(device.namespace, device.name)) continue;
-    const life = currentLife(registers, key);
-    if (life === undefined || (event.life ?? eventId(event.origin, event.seq)) !== life.id) continue;
     // Most devices are never told anything, and report often.
-    if (!hasDesired(life)) continue;
+    const life = currentLife(registers, key);
+    if (life === undefined || !hasDesired(life)) continue;
     const delta = pendingDelta(registers, device.namespace, device.name);
     if (delta !== undefined) effects.push({ ...delta, event: eventId(event.origin, event.seq) });
   }

@@ -27,6 +27,8 @@ export class HybridClock {
   #monotonicBefore: number;
   #eraPlausible: boolean;
   /** What was written at later times than this, was written by a clock that was never set. */
+  /** The wall clock at the last `now`. */
+  #readAt: number | undefined;
   readonly #unsetSince: number;
   readonly #corrections: Draft[] = [];
 
@@ -51,6 +53,9 @@ export class HybridClock {
   /** Ms since the epoch; not less than any time given before in this era. */
   now(): number {
     const wall = this.#clock.now();
+    // Within one millisecond nothing can have jumped: under load most calls end here.
+    if (wall === this.#readAt) return this.#last;
+    this.#readAt = wall;
     const monotonic = this.#clock.monotonic();
     const jump = wall - this.#wallBefore - (monotonic - this.#monotonicBefore);
     if (jump > toleranceMs || jump < -toleranceMs) this.#jumped(wall, jump);

@@ -5,9 +5,11 @@ import { type Event, type Incarnation, type Seen, isIncarnation, sideOf } from "
  *
  * An incarnation without one counts as the latest of its side: there is at most one such, and it is the newest.
  */
-export type Generations = ReadonlyMap<Incarnation, Generation>;
+export type Generations = ReadonlyMap<Incarnation, number>;
 
-export interface Generation {
+/** What an `origin.opened` event says. */
+export interface Opened {
+  readonly incarnation: Incarnation;
   readonly generation: number;
   /** The incarnation before it, which ends at `end`: nothing of it after that is accepted. */
   readonly previous: Incarnation | undefined;
@@ -18,16 +20,20 @@ export const originOpened = "origin.opened";
 export const originReset = "origin.reset";
 
 export function generationOf(generations: Generations, origin: Incarnation): number {
-  return generations.get(origin)?.generation ?? Number.POSITIVE_INFINITY;
+  return generations.get(origin) ?? Number.POSITIVE_INFINITY;
 }
 
 /**
  * Orders two events of one side: by generation, then by sequence. Negative when `a` is the earlier; NaN, of which no
- * comparison is true, while the generations of both are unknown.
+ * comparison is true, while the generations of both are unknown. One generation given twice, by clouds of which one had
+ * forgotten the other, is ordered by name: the same on both sides.
  */
 export function compareOfSide(generations: Generations, a: Seen, b: Seen): number {
   if (a.origin === b.origin) return a.seq - b.seq;
-  return generationOf(generations, a.origin) - generationOf(generations, b.origin);
+  const first = generationOf(generations, a.origin);
+  const second = generationOf(generations, b.origin);
+  if (first === second && first !== Number.POSITIVE_INFINITY) return a.origin < b.origin ? -1 : 1;
+  return first - second;
 }
 
 /** Whether a writer that had `seen` knew of `event` (of the other side) when it wrote. */
@@ -39,9 +45,7 @@ export function hasSeen(generations: Generations, seen: readonly Seen[], event: 
 }
 
 /** What an `origin.opened` event of the cloud says. @returns undefined for any other event */
-export function readOpened(
-  event: Pick<Event, "type" | "origin" | "body">,
-): (Generation & { readonly incarnation: Incarnation }) | undefined {
+export function readOpened(event: Pick<Event, "type" | "origin" | "body">): Opened | undefined {
   if (event.type !== originOpened || sideOf(event.origin) !== "cloud") return undefined;
   const { incarnation, generation, previous, end } = (event.body ?? {}) as Record<string, unknown>;
   if (!isIncarnation(incarnation) || !isNatural(generation)) return undefined;

@@ -45,6 +45,12 @@ export class History {
       : { from: this.end + 1, to: next.from - 1 };
   }
 
+  /** The end of the last missing range, when there is one. */
+  get missingTo(): number | undefined {
+    const last = this.beyond.at(-1);
+    return this.hole === undefined || last === undefined ? undefined : last.from - 1;
+  }
+
   /**
    * Where a segment stands: it follows next; it is here already; it is here already, past a hole, and its chain hash
    * follows next; or something before it is missing.

@@ -5,11 +5,11 @@
  * A crash in between is taken up where it stopped: the identity says that a move is under way, and what was moved
  * already names its old id.
  */
-import { checkpointPrefix, encodeIdentity, identityName } from "./checkpoint.ts";
+import { encodeIdentity, identityName } from "./checkpoint.ts";
 import type { Draft, Event, EventId, Incarnation } from "./event.ts";
 import { eventId } from "./event.ts";
 import type { LogOptions } from "./log-options.ts";
-import type { LogState } from "./log-open.ts";
+import { type LogState, dropCheckpoints } from "./log-open.ts";
 import { beginsLife } from "./registers.ts";
 import { readableEvents } from "./replay.ts";
 import type { ReadRecord } from "./store-port.ts";
@@ -25,9 +25,8 @@ export async function moveTail(options: LogOptions, state: LogState, stage: Stag
   if (moving === undefined) return;
   const { store } = committer;
   // Snapshots hold what is about to be taken out.
-  for (const name of await store.names(checkpointPrefix(id))) committer.put(name, undefined);
   committer.put(identityName(id), encodeIdentity(state.identity));
-  await committer.flush();
+  await dropCheckpoints(options);
   const renamed = await renamedBefore(options, state.identity.live, moving.origin);
   for (let next = moving.after + 1; ;) {
     const records = await store.readOrigin(id, moving.origin, next, moveBytes);

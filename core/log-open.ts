@@ -126,7 +126,9 @@ async function undamaged(store: Store, name: string): Promise<Uint8Array | undef
 export function fold(state: Registers, histories: Map<Incarnation, History>, event: Event): void {
   registersProjection.apply(state, event);
   const opened = readOpened(event);
-  if (opened?.previous !== undefined) historyOf(histories, opened.previous).closedAt = opened.end;
+  if (opened?.previous === undefined) return;
+  const history = historyOf(histories, opened.previous);
+  history.closedAt = Math.min(history.closedAt ?? opened.end, opened.end);
 }
 
 /** A log that does not say who it is, is new, or has lost more than its identity: either way, a new incarnation. */
@@ -165,4 +167,10 @@ export function checkpoint(options: LogOptions, state: LogState, position: numbe
   committer.put(name, encodeCheckpoint({ position, state: registers, histories, time }));
   if (checkpoints.at(-1) !== name) checkpoints.push(name);
   while (checkpoints.length > checkpointsKept) committer.put(checkpoints.shift() as string, undefined);
+}
+
+/** Removes all checkpoints: the next time, the log is read from its start. */
+export async function dropCheckpoints({ committer, id }: LogOptions): Promise<void> {
+  for (const name of await committer.store.names(checkpointPrefix(id))) committer.put(name, undefined);
+  await committer.flush();
 }

@@ -1,3 +1,4 @@
+import { TidemarkError } from "./errors.ts";
 import type { Event, Incarnation } from "./event.ts";
 import type { History, Range } from "./history.ts";
 import type { LogOptions } from "./log-options.ts";
@@ -7,7 +8,7 @@ import { type Segment, chainHash, zeroHash } from "./segment.ts";
 
 export const readBytesDefault: number = 1024 * 1024;
 
-/** Reads what is durable of one log. Damaged records are passed over; `replay` has reported them. */
+/** Reads what is durable of one log. */
 export class LogReader {
   readonly #options: LogOptions;
 
@@ -15,7 +16,10 @@ export class LogReader {
     this.#options = options;
   }
 
-  /** Events at positions `from` to `to`, in order; whole segments up to about `maxBytes`. */
+  /**
+   * Events at positions `from` to `to`, in order; whole segments up to about `maxBytes`. Damaged records are passed
+   * over: what they held was reported when the log was opened, or has come back since, at another position.
+   */
   async events(from: number, to: number, maxBytes: number): Promise<Event[]> {
     const { committer, id, environment } = this.#options;
     const events: Event[] = [];
@@ -43,7 +47,10 @@ export class LogReader {
     return readableEvents(record, environment.digest)?.[seq - record.lo];
   }
 
-  /** Segments of one origin from the one that holds `seq` on, up to its first hole. */
+  /**
+   * Segments of one origin from the one that holds `seq` on, up to its first hole.
+   * @throws LOG_GAP when what is said to be held can't be read
+   */
   async segments(history: History | undefined, seq: number, maxBytes: number): Promise<Segment[]> {
     if (history === undefined || seq > history.end) return [];
     const { committer, id, environment } = this.#options;
@@ -55,6 +62,7 @@ export class LogReader {
       segments.push(segment);
       next = segment.lo + segment.count;
     }
+    if (segments.length === 0) throw damaged(history.origin, seq);
     return segments;
   }
 
@@ -90,4 +98,10 @@ export class LogReader {
     }
     return at === seq ? hash : undefined;
   }
+}
+
+function damaged(origin: Incarnation, seq: number): TidemarkError {
+  return new TidemarkError("LOG_GAP", `${origin}/${seq} is damaged on the disk`, {
+    data: { origin, expected: seq },
+  });
 }

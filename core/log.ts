@@ -7,7 +7,7 @@
 import { decodeEvents, eventOf } from "./codec.ts";
 import { HybridClock } from "./clock.ts";
 import type { CommitSource } from "./committer.ts";
-import { TidemarkError, assert, messageOf } from "./errors.ts";
+import { TidemarkError, assert, hasCode, messageOf } from "./errors.ts";
 import {
   type Draft,
   type Event,
@@ -20,10 +20,10 @@ import {
   sideOf,
 } from "./event.ts";
 import { compareOfSide } from "./generations.ts";
-import { type Done, Group, encodeDrafts } from "./group.ts";
+import { type Done, Group } from "./group.ts";
 import { History, type Range } from "./history.ts";
 import { mintIncarnation } from "./incarnation.ts";
-import { type LogState, checkpoint, fold, openLog } from "./log-open.ts";
+import { type LogState, checkpoint, dropCheckpoints, fold, openLog } from "./log-open.ts";
 import { moveTail } from "./log-move.ts";
 import type { LogOptions, VisibleListener } from "./log-options.ts";
 import { type LogStatus, refusalOf } from "./log-status.ts";
@@ -33,7 +33,7 @@ import type { Digest } from "./ports.ts";
 import { type Registers, currentLife, lifeOf } from "./registers.ts";
 import { type Problem, absorbBeyond, historyOf, isOpen } from "./replay.ts";
 import type { Replica } from "./replica.ts";
-import { type Segment, chainHash, encodeSegment, macMatches } from "./segment.ts";
+import { type Segment, chainHash, encodeSegment, isMine, zeroHash } from "./segment.ts";
 import { Staged } from "./staged.ts";
 import type { Store, StoredSegment } from "./store-port.ts";
 import { TailCache } from "./tail-cache.ts";
@@ -172,24 +172,32 @@ export class Log implements Replica, CommitSource {
 
   /** @param again the event that the draft was, when it is appended again: its time and `seen` are kept */
   #stage(drafts: readonly Draft[], time: number, done?: Done, again?: Event): EventId[] {
-    const { bytes, size } = encodeDrafts(drafts, this.#nextSeq, time, again !== undefined);
+    const options = { seq: this.#nextSeq, time, again: again !== undefined };
+    let group = this.#groupOf(again?.seen ?? this.#seen);
+    let size = group.write(drafts, options);
+    if (size === undefined) {
+      this.#sealOpen();
+      group = this.#groupOf(group.seen);
+      size = group.write(drafts, options) ?? 0;
+    }
     const origin = this.incarnation;
-    const group = this.#groupFor(size, drafts.length, again?.seen ?? this.#seen);
-    const ids = drafts.map((draft, index) => {
+    const ids: EventId[] = [];
+    for (const draft of drafts) {
       const event = eventOf(draft, { origin, seq: this.#nextSeq, time, seen: group.seen });
       this.#nextSeq += 1;
-      group.add(event, bytes[index] as Uint8Array);
+      group.events.push(event);
       this.#staged.add(event);
-      return eventId(origin, event.seq);
-    });
+      ids.push(eventId(origin, event.seq));
+    }
     this.#waitingBytes += size;
     if (done !== undefined) group.dones.push(done);
     this.#options.committer.request(this);
     return ids;
   }
 
-  #groupFor(size: number, count: number, seen: readonly Seen[]): Group {
-    if (this.#open?.seen === seen && this.#open.fits(size, count)) return this.#open;
+  /** The open group of those who had seen this. */
+  #groupOf(seen: readonly Seen[]): Group {
+    if (this.#open?.seen === seen) return this.#open;
     this.#sealOpen();
     this.#open = new Group(seen);
     return this.#open;
@@ -200,14 +208,18 @@ export class Log implements Replica, CommitSource {
     const group = this.#open;
     if (group === undefined) return;
     this.#open = undefined;
+    // A write that was refused may have left it empty.
+    if (group.events.length === 0) return;
     const { digest } = this.#options.environment;
     const history = historyOf(this.#state.histories, this.incarnation);
     const lo = this.#nextSeq - group.events.length;
-    const draft = { origin: this.incarnation, lo, seen: group.seen, events: group.bytes };
-    // While the disk's own hole before it is not filled, the chain hash is not known: no MAC then.
+    const { seen, events } = group;
+    const draft = { origin: this.incarnation, lo, seen, count: events.length, events: [group.bytes] };
+    // While the disk's own hole before it is not filled, the chain hash is not known: the MAC is of this segment alone.
     const isNext = lo === history.stagedEnd + 1;
-    const macKey = this.side === "cloud" && isNext ? this.#options.macKey : undefined;
-    const { segment, hash } = encodeSegment(draft, history.stagedHash, digest, macKey);
+    const macKey = this.side === "cloud" ? this.#options.macKey : undefined;
+    const before = isNext ? history.stagedHash : zeroHash;
+    const { segment, hash } = encodeSegment(draft, before, digest, macKey);
     if (isNext) history.stage(segment, hash);
     let position = this.#nextPosition;
     for (const event of group.events) {
@@ -271,7 +283,7 @@ export class Log implements Replica, CommitSource {
   #checkReturned(segment: Segment, hash: Uint8Array): void {
     if (this.side !== "cloud" || sideOf(segment.origin) !== "cloud") return;
     const { macKey, environment } = this.#options;
-    if (macKey !== undefined && macMatches(segment, hash, environment.digest, macKey)) return;
+    if (macKey !== undefined && isMine(segment, hash, environment.digest, macKey)) return;
     throw new TidemarkError("AUTHORITY", `${segment.origin}/${segment.lo} was not written by this cloud`, {
       data: { origin: segment.origin },
     });
@@ -314,8 +326,6 @@ export class Log implements Replica, CommitSource {
     this.#settle(segment, hash);
     const last = events.at(-1);
     if (last === undefined) return;
-    // What was appended before this moment had not seen the peer's segment, so its group ends here.
-    if (!own) this.#sealOpen();
     for (const event of events) {
       if (own) this.#staged.settle(event);
       this.#apply(event);
@@ -361,9 +371,11 @@ export class Log implements Replica, CommitSource {
     this.#seen = [{ origin: event.origin, seq: event.seq }];
   }
 
-  /** Resolves when nothing waits for the disk. */
-  settled(): Promise<void> {
-    return this.#options.committer.flush();
+  /** Resolves when nothing waits for the disk, and `histories` say all that is there. */
+  async settled(): Promise<void> {
+    if (this.#status === "recovering") await this.#recovery;
+    await this.#options.committer.flush();
+    await this.#absorbing;
   }
 
   staged(key: string, slot: string): Event | undefined {
@@ -384,7 +396,7 @@ export class Log implements Replica, CommitSource {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Called when `registers` was built anew, after a rollback was put right. */
+  /** Called when `registers` was built anew, after a rollback was put right, or damage was found. */
   onReset(listener: () => void): () => void {
     this.#resetListeners.add(listener);
     return () => this.#resetListeners.delete(listener);
@@ -399,7 +411,7 @@ export class Log implements Replica, CommitSource {
     const history = this.#state.histories.get(origin);
     if (history === undefined || seq > history.end) return [];
     const cached = origin === this.incarnation ? this.#tail.from(seq, maxBytes) : undefined;
-    return cached ?? this.#reader.segments(history, seq, maxBytes);
+    return cached ?? this.#held(this.#reader.segments(history, seq, maxBytes));
   }
 
   /** One durable event. */
@@ -409,12 +421,42 @@ export class Log implements Replica, CommitSource {
 
   /** The chain hash after `seq`; undefined when no commit of this origin that is held ends there. */
   hashAt(origin: Incarnation, seq: number): Promise<Uint8Array | undefined> {
-    return this.#reader.hashAt(this.#state.histories.get(origin), seq);
+    return this.#held(this.#reader.hashAt(this.#state.histories.get(origin), seq));
   }
 
   /** Commit boundaries of an origin after `from` and up to `to`: the first, and others evenly spaced, at most `max`. */
   boundaries(origin: Incarnation, from: number, to: number, max: number): Promise<Mark[]> {
-    return this.#reader.boundaries(this.#state.histories.get(origin), { from, to }, max);
+    return this.#held(this.#reader.boundaries(this.#state.histories.get(origin), { from, to }, max));
+  }
+
+  /** A checkpoint hides damage in what came before it: where that is found, the whole log is looked at again. */
+  async #held<Value>(read: Promise<Value>): Promise<Value> {
+    const state = this.#state;
+    try {
+      return await read;
+    } catch (error) {
+      if (hasCode(error, "LOG_GAP") && this.#state === state && this.#status === "open")
+        this.#lookAgain(error);
+      throw error;
+    }
+  }
+
+  #lookAgain(found: unknown): void {
+    const { committer, environment } = this.#options;
+    environment.logger.log("error", "damage was found in the log, all of it is read again", {
+      log: this.id,
+      reason: messageOf(found),
+    });
+    this.#status = "recovering";
+    this.#recovery = committer
+      .flush()
+      .then(() => dropCheckpoints(this.#options))
+      .then(() => this.#reopen());
+    this.#recovery.catch((error: unknown) => {
+      this.failed(
+        error instanceof TidemarkError ? error : new TidemarkError("LOG_COMMIT_FAILED", messageOf(error)),
+      );
+    });
   }
 
   vector(): Record<Incarnation, number> {
@@ -447,6 +489,11 @@ export class Log implements Replica, CommitSource {
       this.#state,
       (draft, event) => this.#stage([draft], event.time, undefined, event)[0] as EventId,
     );
+    await this.#reopen();
+  }
+
+  /** Takes its state from the disk again. */
+  async #reopen(): Promise<void> {
     await this.#absorbing;
     this.#staged.clear();
     this.#tail.clear();
@@ -473,7 +520,7 @@ export class Log implements Replica, CommitSource {
   }
 
   async #close(): Promise<void> {
-    await this.#recovery?.catch(() => undefined);
+    if (this.#status === "recovering") await this.#recovery?.catch(() => undefined);
     if (this.#status !== "open") return;
     this.#status = "closed";
     await this.#options.committer.flush();

@@ -110,9 +110,11 @@ function skipMap(bytes: Uint8Array, at: number, count: number, depth: number): n
 
 const proto = "__proto__";
 
+/** Whether the text that begins at `at` is just that. */
 function isProto(bytes: Uint8Array, at: number, end: number): boolean {
-  const from = end - proto.length;
-  return from > at && from <= at + 5 && isTextAt(bytes, from, proto);
+  const token = bytes[at] ?? 0;
+  const from = at + (token < 0xc0 ? 1 : 1 + (1 << (token - 0xd9)));
+  return end - from === proto.length && isTextAt(bytes, from, proto);
 }
 
 function isTextAt(bytes: Uint8Array, at: number, text: string): boolean {

@@ -7,7 +7,7 @@
  */
 import { pack, unpack } from "./codec.ts";
 import type { Committer } from "./committer.ts";
-import { messageOf } from "./errors.ts";
+import { hasCode, messageOf } from "./errors.ts";
 import type { Event } from "./event.ts";
 import type { Environment } from "./ports.ts";
 import type { Replica } from "./replica.ts";
@@ -52,14 +52,29 @@ export class Outbox {
 
   /** Takes up where the cursor stands; an outbox that is new begins at the log's start. */
   async open(): Promise<void> {
-    const { replica, committer } = this.#options;
-    const stored = await committer.store.get(this.#cursorName);
-    this.#cursor = Math.min(stored === undefined ? 0 : Number(unpack(stored)), replica.position);
+    const { replica } = this.#options;
+    this.#cursor = Math.min(await this.#storedCursor(), replica.position);
     this.#taken = this.#cursor;
     this.#stopFollowing = replica.onVisible((events) => {
       this.#queued(events);
     });
     this.#wake();
+  }
+
+  /** A cursor that can't be read is at the start: to act once more than needed is what an outbox may do. */
+  async #storedCursor(): Promise<number> {
+    const { committer, environment, name } = this.#options;
+    try {
+      const stored = await committer.store.get(this.#cursorName);
+      const cursor = stored === undefined ? 0 : unpack(stored);
+      if (typeof cursor === "number" && cursor >= 0) return cursor;
+    } catch (error) {
+      if (!hasCode(error, "SEGMENT_CORRUPT")) throw error;
+    }
+    environment.logger.log("warn", "a reactor's cursor can't be read; it begins at the start of the log", {
+      name,
+    });
+    return 0;
   }
 
   #queued(events: readonly Event[]): void {
@@ -87,8 +102,6 @@ export class Outbox {
       if (events.length > 0) await act(events);
       this.#cursor = last;
     } catch (error) {
-      this.#queue = [];
-      this.#taken = this.#cursor;
       environment.logger.log("error", "a reactor failed, and will try again", {
         name,
         reason: messageOf(error),
@@ -118,7 +131,6 @@ export class Outbox {
     this.#taken = head;
     const events = await replica.read(this.#cursor + 1);
     const last = events.at(-1)?.position ?? head;
-    if (last !== head) this.#queue = [];
     this.#taken = last;
     return { events, last };
   }

@@ -22,8 +22,8 @@ type EncodedLife = readonly [EventId, boolean, boolean, readonly EncodedSlot[]];
 
 interface Encoded {
   readonly objects: readonly (readonly [string, readonly EncodedLife[]])[];
-  /** `[incarnation, generation, previous, end]` */
-  readonly generations: readonly (readonly [Incarnation, number, Incarnation | null, number])[];
+  /** `[incarnation, generation]` */
+  readonly generations: readonly (readonly [Incarnation, number])[];
   /** `[origin, [sequence, offset, since of each era]]` */
   readonly eras: readonly (readonly [Incarnation, readonly (readonly [number, number, number])[]])[];
   readonly reset: readonly [Incarnation, number] | null;
@@ -34,12 +34,7 @@ export function encodeRegisters(state: Registers): unknown {
   const { objects, generations, eras, reset } = state;
   const encoded: Encoded = {
     objects: sorted(objects).map(([key, lives]) => [key, sorted(lives).map(([, life]) => encodeLife(life))]),
-    generations: sorted(generations).map(([incarnation, { generation, previous, end }]) => [
-      incarnation,
-      generation,
-      previous ?? null,
-      end,
-    ]),
+    generations: sorted(generations),
     eras: sorted(eras).map(([origin, list]) => [
       origin,
       list.map(({ seq, offset, since }) => [seq, offset, since] as const),
@@ -70,9 +65,7 @@ function encodeEntry({ origin, seq, time, type, class: kind, body, cause, seen }
 export function decodeRegisters(data: unknown): Registers {
   const encoded = data as Encoded;
   const state = emptyRegisters();
-  for (const [incarnation, generation, previous, end] of encoded.generations) {
-    state.generations.set(incarnation, { generation, previous: previous ?? undefined, end });
-  }
+  for (const [incarnation, generation] of encoded.generations) state.generations.set(incarnation, generation);
   for (const [origin, list] of encoded.eras) {
     state.eras.set(
       origin,

@@ -1,6 +1,5 @@
 import type { Era } from "./clock.ts";
 import type { Event, EventId, Incarnation, Seen } from "./event.ts";
-import type { Generation } from "./generations.ts";
 
 export interface Register {
   cloud: Event | undefined;
@@ -21,7 +20,7 @@ export interface Life {
 
 export interface Registers {
   readonly objects: Map<string, Map<EventId, Life>>;
-  readonly generations: Map<Incarnation, Generation>;
+  readonly generations: Map<Incarnation, number>;
   /** Corrections of the origins' clocks, in order of sequence. */
   readonly eras: Map<Incarnation, Era[]>;
   /** The newest `origin.reset`: lives of older generations of the cloud are over. */

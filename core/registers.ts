@@ -127,11 +127,9 @@ function applyMark(state: Registers, event: Event): void {
 function applyOpened(state: Registers, event: Event): void {
   const opened = readOpened(event);
   if (opened === undefined) return;
-  const { incarnation, ...generation } = opened;
-  const held = state.generations.get(incarnation);
-  // Said twice, the higher one stands; equal ones are closed at the earlier end.
-  if (held !== undefined && held.generation > generation.generation) return;
-  if (held?.generation === generation.generation && held.end <= generation.end) return;
+  const { incarnation, generation } = opened;
+  // Said twice, the higher one stands.
+  if (generation <= (state.generations.get(incarnation) ?? -1)) return;
   state.generations.set(incarnation, generation);
   endLivesBefore(state);
   for (const { slots } of allLives(state)) {
@@ -146,7 +144,7 @@ function* allLives(state: Registers): Generator<Life> {
 }
 
 function applyCorrection(state: Registers, event: Event): void {
-  const era = readCorrection(event);
+  const era = isResetAway(state, event.origin) ? undefined : readCorrection(event);
   const eras = state.eras.get(event.origin) ?? [];
   if (era === undefined || eras.some(({ seq }) => seq === era.seq)) return;
   state.eras.set(
@@ -156,6 +154,8 @@ function applyCorrection(state: Registers, event: Event): void {
 }
 
 function findLife(state: Registers, key: string, id: EventId): Life {
+  const isGone = state.reset !== undefined && isResetAway(state, parseEventId(id)?.origin);
+  if (isGone) return { id, born: false, over: true, slots: new Map() };
   let lives = state.objects.get(key);
   if (lives === undefined) {
     lives = new Map();
@@ -164,7 +164,6 @@ function findLife(state: Registers, key: string, id: EventId): Life {
   let life = lives.get(id);
   if (life === undefined) {
     life = { id, born: false, over: false, slots: new Map() };
-    if (isResetAway(state, id)) life.over = true;
     lives.set(id, life);
   }
   return life;
@@ -177,19 +176,22 @@ function endLife(life: Life): void {
   life.slots.clear();
 }
 
-function isResetAway(state: Registers, id: EventId): boolean {
-  if (state.reset === undefined) return false;
-  const born = parseEventId(id);
-  return (
-    born !== undefined &&
-    born.origin !== state.reset.origin &&
-    generationOf(state.generations, born.origin) < generationOf(state.generations, state.reset.origin)
-  );
+/** Whether an incarnation of the cloud is older than one that began anew, knowing nothing of it. */
+function isResetAway(state: Registers, origin: Incarnation | undefined): boolean {
+  const { reset, generations } = state;
+  if (reset === undefined || origin === undefined) return false;
+  const isCloud = sideOf(origin) === "cloud" && origin !== reset.origin;
+  return isCloud && generationOf(generations, origin) < generationOf(generations, reset.origin);
 }
 
+/** Nothing is kept of what such an incarnation said: the cloud that began anew may never have held it. */
 function endLivesBefore(state: Registers): void {
   if (state.reset === undefined) return;
-  for (const life of allLives(state)) if (!life.over && isResetAway(state, life.id)) endLife(life);
+  for (const [key, lives] of state.objects) {
+    for (const id of lives.keys()) if (isResetAway(state, parseEventId(id)?.origin)) lives.delete(id);
+    if (lives.size === 0) state.objects.delete(key);
+  }
+  for (const origin of state.eras.keys()) if (isResetAway(state, origin)) state.eras.delete(origin);
 }
 
 /** The life that is going on, if the object exists: born, not over, and the latest of them. */

@@ -54,7 +54,10 @@ export interface SegmentDraft {
   readonly origin: Incarnation;
   readonly lo: number;
   readonly seen: readonly Seen[];
+  /** Events, or pieces of several events' bytes one after the other. */
   readonly events: readonly Uint8Array[];
+  /** How many events there are; unless said, each piece is one. */
+  readonly count?: number;
 }
 
 export const zeroHash: Uint8Array = new Uint8Array(hashLength);
@@ -66,6 +69,7 @@ export function encodeSegment(
   digest: Digest,
   macKey?: Uint8Array,
 ): { segment: Segment; hash: Uint8Array } {
+  const { count = draft.events.length } = draft;
   let eventsLength = 0;
   for (const event of draft.events) eventsLength += event.length;
   const eventsAt = headerLength + draft.seen.length * seenLength;
@@ -79,7 +83,7 @@ export function encodeSegment(
   bytes[3] = draft.seen.length;
   writeAscii(bytes, 4, draft.origin);
   writeU64(view, 18, draft.lo);
-  view.setUint32(26, draft.events.length);
+  view.setUint32(26, count);
   view.setUint32(30, eventsLength);
   draft.seen.forEach((entry, index) => {
     const at = headerLength + index * seenLength;
@@ -100,7 +104,7 @@ export function encodeSegment(
     segment: {
       origin: draft.origin,
       lo: draft.lo,
-      count: draft.events.length,
+      count,
       seen: draft.seen,
       events: bytes.subarray(eventsAt, hashedLength),
       mac: macKey === undefined ? undefined : bytes.subarray(hashedLength, hashedLength + macLength),
@@ -181,6 +185,12 @@ export function macMatches(
     difference |= (expected[index] ?? 0) ^ (segment.mac[index] ?? 0);
   }
   return difference === 0;
+}
+
+/** As `macMatches`; also for a segment that was written past a hole, whose MAC is of itself alone. */
+export function isMine(segment: Segment, hashAfter: Uint8Array, digest: Digest, macKey: Uint8Array): boolean {
+  const alone = chainHash(zeroHash, segment, digest);
+  return [hashAfter, alone].some((hash) => macMatches(segment, hash, digest, macKey));
 }
 
 export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {

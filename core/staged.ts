@@ -1,6 +1,9 @@
 import { type Event, type EventId, eventId } from "./event.ts";
 import { beginsLife } from "./registers.ts";
 
+/** Objects that are remembered though nothing of them is staged. */
+const keptMax = 4096;
+
 /**
  * What this side has appended and the disk has not confirmed yet, by object and slot: what validation looks at before
  * it looks at the durable registers.
@@ -33,7 +36,10 @@ export class Staged {
     if (object === undefined) return;
     if (object.slots.get(event.slot as string) === event) object.slots.delete(event.slot as string);
     if (object.life?.by === event) object.life = undefined;
-    if (object.slots.size === 0 && object.life === undefined) this.#objects.delete(event.key);
+    // One that is written to again and again is kept, and costs no new map each time.
+    if (this.#objects.size > keptMax && object.slots.size === 0 && object.life === undefined) {
+      this.#objects.delete(event.key);
+    }
   }
 
   latest(key: string, slot: string): Event | undefined {

@@ -7,7 +7,11 @@ export class TailCache {
   #segments: Segment[] = [];
   #bytes = 0;
 
+  /** What does not follow begins a new tail; what fills a hole further back is no part of it. */
   add(segment: Segment): void {
+    const last = this.#segments.at(-1);
+    if (last !== undefined && segment.lo < last.lo) return;
+    if (last !== undefined && segment.lo !== last.lo + last.count) this.clear();
     this.#segments.push(segment);
     this.#bytes += segment.bytes.length;
     if (this.#bytes > tailBytesMax) this.#shed();
@@ -23,7 +27,7 @@ export class TailCache {
     this.#segments.splice(0, drop);
   }
 
-  /** Segments from the one that holds `seq`; undefined when the cache does not reach back so far. */
+  /** Segments from the one that holds `seq`; undefined when it is not in the cache. */
   from(seq: number, maxBytes: number): Segment[] | undefined {
     const first = this.#segments[0];
     if (first === undefined || first.lo > seq) return undefined;
@@ -42,7 +46,8 @@ export class TailCache {
       found.push(segment);
       bytes += segment.bytes.length;
     }
-    return found;
+    // After a restart, what filled a hole may be all there is: what lies past it was not added.
+    return found.length === 0 ? undefined : found;
   }
 
   clear(): void {

@@ -1,0 +1,411 @@
+import * as fc from "fast-check";
+import t from "tap";
+import { type Body, type Draft, type Event, type Incarnation, type Seen, eventId } from "../../core/event.ts";
+import { originOpened, originReset } from "../../core/generations.ts";
+import { canonical, decodeSnapshot, encodeSnapshot } from "../../core/projection.ts";
+import {
+  type ConflictPolicy,
+  type Registers,
+  currentLife,
+  registersProjection,
+  winner,
+} from "../../core/registers.ts";
+import { calibratedTime, clockCorrected } from "../../core/clock.ts";
+import { anyBody, c1, c2, n1, n2, n3 } from "./drafts.ts";
+import { applied, deleted, desired, hashOf, reported, thermo } from "./log-site.ts";
+
+const reportedSlot = "reported/temperature";
+const desiredSlot = "desired/temperature";
+const policies: readonly ConflictPolicy[] = ["latest", "cloud", "edge"];
+
+interface Place {
+  readonly time?: number;
+  readonly seen?: readonly Seen[];
+}
+
+function event(origin: Incarnation, seq: number, draft: Draft, { time = seq, seen = [] }: Place = {}): Event {
+  return { ...draft, body: draft.body ?? null, origin, seq, time, seen, position: 0 };
+}
+
+function opened(incarnation: Incarnation, generation: number, previous?: Incarnation, end = 0): Draft {
+  const body: Body = { incarnation, generation, previous: previous ?? null, end };
+  return { type: originOpened, class: "audit", key: `origins/${incarnation}`, body };
+}
+
+function fold(events: readonly Event[], state = registersProjection.initial()): Registers {
+  for (const each of events) registersProjection.apply(state, each);
+  return state;
+}
+
+function valueOf(state: Registers, slot: string, policy?: ConflictPolicy): unknown {
+  const value = winner(state, currentLife(state, thermo)?.slots.get(slot), policy)?.body as
+    | readonly Body[]
+    | undefined;
+  return value?.[0];
+}
+
+const life = eventId(c1, 1);
+const born = event(c1, 1, applied());
+const reset: Draft = { type: originReset, class: "audit", key: "origins" };
+
+t.test("lives", async (t) => {
+  t.test("an object exists from its first resource event, until it is deleted", async (t) => {
+    t.equal(currentLife(fold([]), thermo), undefined);
+    t.equal(currentLife(fold([born]), thermo)?.id, life);
+    t.equal(currentLife(fold([born, event(c1, 2, deleted(life))]), thermo), undefined);
+  });
+
+  t.test("a report never creates an object, and stands once the object exists", async (t) => {
+    const early = fold([event(n1, 1, reported("20", life))]);
+    t.equal(currentLife(early, thermo), undefined);
+    t.equal(valueOf(fold([born], early), reportedSlot), "20");
+  });
+
+  t.test("an event under no life leaves nothing behind", async (t) => {
+    const { life: _, ...bare } = reported("20", life);
+    for (const stray of [
+      event(n1, 1, bare),
+      event(n1, 1, applied()),
+      event(c1, 1, { ...desired("1", life), life: undefined }),
+    ]) {
+      t.equal(hashOf(fold([stray])), hashOf(fold([])));
+    }
+  });
+
+  t.test("a node does not end a life", async (t) => {
+    t.equal(currentLife(fold([born, event(n1, 1, deleted(life))]), thermo)?.id, life);
+  });
+
+  t.test("what comes under a life that is over counts for nothing", async (t) => {
+    const over = [born, event(c1, 2, deleted(life))];
+    const late = [event(n1, 1, reported("20", life)), event(c1, 3, applied({ spec: 2 }, life))];
+    t.equal(hashOf(fold([...over, ...late])), hashOf(fold(over)));
+  });
+
+  t.test("an object made again does not meet its old reports", async (t) => {
+    const events = [
+      born,
+      event(n1, 1, reported("20", life)),
+      event(c1, 2, deleted(life)),
+      event(c1, 3, applied()),
+    ];
+    const state = fold(events);
+    t.equal(currentLife(state, thermo)?.id, eventId(c1, 3));
+    t.equal(valueOf(state, reportedSlot), undefined);
+    t.equal(valueOf(fold([event(n1, 2, reported("30", eventId(c1, 3)))], state), reportedSlot), "30");
+  });
+
+  t.test("a reset ends the lives of older generations, whenever they arrive", async (t) => {
+    const resets = [event(c2, 1, opened(c2, 2, c1, 5)), event(c2, 2, reset), event(c2, 3, applied())];
+    const older = [event(c1, 2, opened(c1, 1)), born, event(c1, 3, desired("1", life))];
+    for (const events of [
+      [...older, ...resets],
+      [...resets, ...older],
+    ]) {
+      t.equal(currentLife(fold(events), thermo)?.id, eventId(c2, 3));
+      t.equal(fold(events).objects.get(thermo)?.get(life), undefined, "nothing is kept of them");
+    }
+  });
+});
+
+t.test("generations", async (t) => {
+  const start = [born, event(c1, 2, opened(n1, 1)), event(n1, 9, reported("20", life))];
+
+  t.test("the value of an older generation stands until the slot is written again", async (t) => {
+    const again = [...start, event(c1, 3, opened(n2, 2, n1, 9))];
+    t.equal(valueOf(fold(again), reportedSlot), "20");
+    t.equal(valueOf(fold([...again, event(n2, 1, reported("30", life))]), reportedSlot), "30");
+  });
+
+  t.test("an incarnation whose generation is not known is the newest of its side", async (t) => {
+    const state = fold([...start, event(n2, 1, reported("30", life))]);
+    t.equal(valueOf(state, reportedSlot), "30");
+    t.equal(valueOf(fold([event(n1, 10, reported("21", life))], state), reportedSlot), "30");
+  });
+
+  t.test("what the generations turn out to be decides, whatever came first", async (t) => {
+    const values = [
+      event(n1, 9, reported("20", life)),
+      event(n2, 1, reported("30", life)),
+      event(n3, 1, reported("40", life)),
+    ];
+    const order = [
+      event(c1, 2, opened(n1, 1)),
+      event(c1, 3, opened(n2, 2, n1, 9)),
+      event(c1, 4, opened(n3, 3, n2, 1)),
+    ];
+    const expected = hashOf(fold([born, ...order, ...values]));
+    for (const events of [values, values.toReversed()]) {
+      const state = fold([born, ...events, ...order]);
+      t.equal(valueOf(state, reportedSlot), "40");
+      t.equal(hashOf(state), expected);
+    }
+  });
+
+  t.test("until then the one of the latest time stands, in any order", async (t) => {
+    const [first, second] = [10, 3].map((time, index) =>
+      event(n1, index + 1, reported(`${time}`, life), { time }),
+    );
+    const other = event(n2, 1, reported("5", life), { time: 5 });
+    const orders = [
+      [first, second, other],
+      [first, other, second],
+      [other, first, second],
+    ].map((order) => fold([born, ...order.filter((each) => each !== undefined)]));
+    for (const state of orders) {
+      t.equal(valueOf(state, reportedSlot), "5");
+      t.equal(hashOf(state), hashOf(orders[0] ?? state));
+    }
+  });
+
+  t.test("of one generation given twice, it goes by name, in any order", async (t) => {
+    const values = [event(n1, 9, reported("20", life)), event(n2, 1, reported("30", life))];
+    const given = [event(c1, 2, opened(n1, 1)), event(c2, 1, opened(n2, 1))];
+    for (const order of [
+      [...values, ...given],
+      [...given, ...values],
+      [...given, ...values.toReversed()],
+    ]) {
+      t.equal(valueOf(fold([born, ...order]), reportedSlot), "30");
+    }
+  });
+
+  t.test("only the cloud says which generation an incarnation is", async (t) => {
+    const state = fold([event(n1, 1, opened(n1, 7))]);
+    t.equal(state.generations.size, 0);
+  });
+
+  t.test("what is no generation is not taken for one", async (t) => {
+    const bodies: Body[] = [null, "x", [], {}, { incarnation: n1 }, { incarnation: "x", generation: 1 }];
+    for (const generation of [-1, 0.5, Number.NaN, "1"]) bodies.push({ incarnation: n1, generation });
+    for (const body of bodies) t.equal(fold([event(c1, 1, { ...opened(n1, 1), body })]).generations.size, 0);
+  });
+
+  t.test("said twice and differently, the higher one counts, in any order", async (t) => {
+    const said = [
+      event(c1, 1, opened(n1, 1)),
+      event(c2, 1, opened(n1, 3, n2, 5)),
+      event(c2, 2, opened(n1, 3, n2, 4)),
+    ];
+    for (const order of [said, said.toReversed()]) {
+      t.equal(fold(order).generations.get(n1), 3);
+    }
+  });
+});
+
+t.test("who wins", async (t) => {
+  const byCloud = (seen: readonly Seen[], time: number): Event =>
+    event(c1, 2, desired("cloud", life), { seen, time });
+  const byNode = (seen: readonly Seen[], time: number): Event =>
+    event(n1, 1, desired("node", life), { seen, time });
+  const sawNode = [{ origin: n1, seq: 1 }];
+  const sawCloud = [{ origin: c1, seq: 2 }];
+  const decided = (cloud: Event, node: Event): unknown[] => {
+    const [first, second] = [fold([born, cloud, node]), fold([born, node, cloud])];
+    return policies.map((policy) => {
+      const value = valueOf(first, desiredSlot, policy);
+      t.equal(valueOf(second, desiredSlot, policy), value, "the same in any order");
+      return value;
+    });
+  };
+
+  t.test("one that had seen the other, by every policy", async (t) => {
+    t.strictSame(decided(byCloud(sawNode, 1), byNode([], 9)), ["cloud", "cloud", "cloud"]);
+    t.strictSame(decided(byCloud([], 9), byNode(sawCloud, 1)), ["node", "node", "node"]);
+  });
+
+  t.test("to have seen an earlier one is not to have seen this one", async (t) => {
+    t.strictSame(decided(byCloud([], 1), byNode([{ origin: c1, seq: 1 }], 2)), ["node", "cloud", "node"]);
+  });
+
+  t.test("of concurrent ones: by time and then the cloud; the cloud; the edge", async (t) => {
+    t.strictSame(decided(byCloud([], 1), byNode([], 2)), ["node", "cloud", "node"]);
+    t.strictSame(decided(byCloud([], 2), byNode([], 1)), ["cloud", "cloud", "node"]);
+    t.strictSame(decided(byCloud([], 2), byNode([], 2)), ["cloud", "cloud", "node"]);
+  });
+
+  t.test("to have seen a newer generation is to have seen all of an older one", async (t) => {
+    const generations = [event(c1, 3, opened(n1, 1)), event(c1, 4, opened(n2, 2, n1, 5))];
+    const state = fold([born, ...generations, byNode([], 9), byCloud([{ origin: n2, seq: 1 }], 1)]);
+    for (const policy of policies) t.equal(valueOf(state, desiredSlot, policy), "cloud");
+  });
+
+  t.test("of one alone, that one; of none, none", async (t) => {
+    t.equal(winner(fold([]), undefined), undefined);
+    for (const policy of policies) {
+      t.equal(valueOf(fold([born, byNode([], 1)]), desiredSlot, policy), "node");
+      t.equal(valueOf(fold([born, byCloud([], 1)]), desiredSlot, policy), "cloud");
+    }
+  });
+
+  t.test("times are compared as the corrected clock would have said them", async (t) => {
+    const node = event(n1, 1, desired("node", life), { time: 1000 });
+    const cloud = event(c1, 2, desired("cloud", life), { time: 5000 });
+    const correction = event(n1, 2, {
+      type: clockCorrected,
+      class: "audit",
+      key: "clock",
+      body: { offset: 9000, since: 0 },
+    });
+    t.equal(valueOf(fold([born, cloud, node]), desiredSlot), "cloud");
+    for (const order of [
+      [cloud, node, correction],
+      [correction, cloud, node],
+    ]) {
+      t.equal(valueOf(fold([born, ...order]), desiredSlot), "node");
+    }
+    const state = fold([correction]);
+    t.equal(calibratedTime(state.eras, node), 10_000);
+    t.equal(calibratedTime(state.eras, event(n1, 3, reported("1", life), { time: 1000 })), 1000);
+  });
+});
+
+/** Histories of all origins as they could be: each cloud incarnation opens the node's, and itself. */
+const keys = [thermo, "devices/default/thermo-2", "__proto__"];
+const anyHistories: fc.Arbitrary<Event[][]> = fc
+  .tuple(
+    fc.array(fc.tuple(fc.nat(9), fc.nat(2), fc.nat(5), anyBody), { maxLength: 30, size: "max" }),
+    fc.array(fc.tuple(fc.nat(4), fc.nat(2), fc.nat(5), anyBody), { maxLength: 30, size: "max" }),
+    fc.boolean(),
+    fc.boolean(),
+  )
+  .map(([cloudMoves, nodeMoves, resets, opensAll]) => {
+    const lives = keys.map(() => [eventId(c1, 1)]);
+    const cloudEvents: Record<string, Event[]> = { [c1]: [], [c2]: [] };
+    const nodeEvents: Record<string, Event[]> = { [n1]: [], [n2]: [], [n3]: [] };
+    const add = (list: Event[], origin: Incarnation, draft: Draft, seen: readonly Seen[] = []): void => {
+      list.push(event(origin, list.length + 1, draft, { seen, time: 1000 + ((list.length * 7919) % 13) }));
+    };
+    cloudMoves.forEach(([move, which, lifeIndex, body], index) => {
+      const origin = index < cloudMoves.length / 2 ? c1 : c2;
+      const list = cloudEvents[origin] as Event[];
+      const key = keys[which] as string;
+      const ids = lives[which] as ReturnType<typeof eventId>[];
+      const id = ids[lifeIndex % ids.length] as ReturnType<typeof eventId>;
+      if (move < 3) {
+        ids.push(eventId(origin, list.length + 1));
+        add(list, origin, applied(body, undefined, key));
+      } else if (move < 5) add(list, origin, applied(body, id, key));
+      else if (move < 6) add(list, origin, deleted(id, key));
+      else add(list, origin, { ...desired("x", id, `p${lifeIndex % 2}`, key), body });
+    });
+    nodeMoves.forEach(([move, which, lifeIndex, body], index) => {
+      const origin = [n1, n2, n3][Math.floor((index * 3) / nodeMoves.length)] as Incarnation;
+      const ids = lives[which] as ReturnType<typeof eventId>[];
+      const id = ids[lifeIndex % ids.length] as ReturnType<typeof eventId>;
+      const list = nodeEvents[origin] as Event[];
+      const key = keys[which] as string;
+      const correction: Draft = {
+        type: clockCorrected,
+        class: "audit",
+        key: "clock",
+        body: { offset: 5, since: 0 },
+      };
+      const seen = [{ origin: c1, seq: lifeIndex + 1 }];
+      if (move === 0) add(list, origin, correction);
+      else
+        add(
+          list,
+          origin,
+          { ...(move < 3 ? reported : desired)("x", id, `p${lifeIndex % 2}`, key), body },
+          seen,
+        );
+    });
+    const first = cloudEvents[c1] as Event[];
+    const second = cloudEvents[c2] as Event[];
+    // The peer takes no segment of an incarnation before it has a generation, and that is the cloud's first word.
+    first.unshift(event(c1, 0, opened(c1, 1)));
+    second.unshift(event(c2, 0, opened(c2, 2, c1, first.length)));
+    if (resets) add(second, c2, reset);
+    add(first, c1, opened(n1, 1));
+    if (opensAll) add(first, c1, opened(n2, 2, n1, 3));
+    if (opensAll) add(second, c2, opened(n3, 3, n2, 3));
+    return [first, second, ...Object.values(nodeEvents)];
+  });
+
+/** One after the other, each history in its own order. */
+function interleaved(histories: readonly (readonly Event[])[], picks: readonly number[]): Event[] {
+  const rest = histories.map((history) => [...history]);
+  const events: Event[] = [];
+  for (let step = 0; rest.some((history) => history.length > 0); step += 1) {
+    const left = rest.filter((history) => history.length > 0);
+    events.push(left[(picks[step % picks.length] ?? 0) % left.length]?.shift() as Event);
+  }
+  return events;
+}
+
+const anyPicks = fc.array(fc.nat(60), { minLength: 1, maxLength: 60, size: "max" });
+
+t.test("any order of arrival that keeps each origin's order makes the same state", async () => {
+  fc.assert(
+    fc.property(anyHistories, anyPicks, anyPicks, (histories, first, second) => {
+      const [one, other] = [fold(interleaved(histories, first)), fold(interleaved(histories, second))];
+      if (hashOf(one) !== hashOf(other)) return false;
+      return keys.every((key) => {
+        const [a, b] = [currentLife(one, key), currentLife(other, key)];
+        if (a?.id !== b?.id) return false;
+        return [...(a?.slots.keys() ?? [])].every((slot) =>
+          policies.every((policy) => {
+            const [x, y] = [
+              winner(one, a?.slots.get(slot), policy),
+              winner(other, b?.slots.get(slot), policy),
+            ];
+            return x?.origin === y?.origin && x?.seq === y?.seq;
+          }),
+        );
+      });
+    }),
+    { numRuns: 500 },
+  );
+});
+
+t.test("an event that comes again changes nothing", async () => {
+  fc.assert(
+    fc.property(anyHistories, anyPicks, fc.nat(100), (histories, picks, from) => {
+      const events = interleaved(histories, picks);
+      const prefix = events.slice(0, from);
+      return hashOf(fold([...prefix, ...prefix, ...events, ...prefix])) === hashOf(fold(events));
+    }),
+    { numRuns: 200 },
+  );
+});
+
+t.test("a snapshot and the tail make what the whole makes", async () => {
+  fc.assert(
+    fc.property(anyHistories, anyPicks, fc.nat(80), (histories, picks, at) => {
+      const events = interleaved(histories, picks);
+      const bytes = encodeSnapshot(registersProjection, fold(events.slice(0, at)), at);
+      const snapshot = decodeSnapshot(registersProjection, bytes);
+      if (snapshot === undefined || snapshot.position !== at) return false;
+      return hashOf(fold(events.slice(at), snapshot.state)) === hashOf(fold(events));
+    }),
+    { numRuns: 200 },
+  );
+});
+
+t.test("a snapshot that can't be used is none", async (t) => {
+  const bytes = encodeSnapshot(registersProjection, fold([born]), 1);
+  t.ok(decodeSnapshot(registersProjection, bytes));
+  t.equal(decodeSnapshot({ ...registersProjection, version: 2 }, bytes), undefined);
+  t.equal(decodeSnapshot({ ...registersProjection, name: "other" }, bytes), undefined);
+  for (let length = 0; length < bytes.length; length += 1) {
+    t.equal(decodeSnapshot(registersProjection, bytes.slice(0, length)), undefined, `cut to ${length}`);
+  }
+});
+
+t.test("equal values have the same canonical bytes", async () => {
+  const shuffled = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(shuffled);
+    if (value === null || typeof value !== "object" || value instanceof Uint8Array) return value;
+    return Object.fromEntries(
+      Object.entries(value)
+        .toReversed()
+        .map(([name, field]) => [name, shuffled(field)]),
+    );
+  };
+  fc.assert(
+    fc.property(anyBody, (body) =>
+      Buffer.from(canonical(body)).equals(Buffer.from(canonical(shuffled(body)))),
+    ),
+  );
+});

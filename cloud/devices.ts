@@ -12,10 +12,13 @@ import { nodeOf } from "./api/device-objects.ts";
 import { setDesired } from "./api/set-desired.ts";
 import type { Cloud } from "./cloud.ts";
 
-export class CloudDevices implements DeviceSource {
-  readonly #cloud: Cloud;
+/** What of the cloud the devices are read from. */
+export type DevicesOf = Pick<Cloud, "cluster" | "nodes" | "resources" | "environment" | "logs" | "onNode">;
 
-  constructor(cloud: Cloud) {
+export class CloudDevices implements DeviceSource {
+  readonly #cloud: DevicesOf;
+
+  constructor(cloud: DevicesOf) {
     this.#cloud = cloud;
   }
 

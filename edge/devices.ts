@@ -7,12 +7,12 @@ import type { DeviceSource } from "../protocol/rest/device-api.ts";
 import type { Edge } from "./edge.ts";
 
 export class EdgeDevices implements DeviceSource {
-  readonly #edge: Edge;
+  readonly #edge: Pick<Edge, "node" | "log">;
   readonly #clock: Clock;
   /** Desired values are set at the cloud or, on the node, by MQTT. */
   readonly setDesired = undefined;
 
-  constructor(edge: Edge, clock: Clock) {
+  constructor(edge: Pick<Edge, "node" | "log">, clock: Clock) {
     this.#edge = edge;
     this.#clock = clock;
   }

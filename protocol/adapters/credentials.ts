@@ -1,3 +1,5 @@
+// Before anything reads a certificate: on Node 20 `X509Certificate` loaded first breaks `node:tls` in that process.
+import "node:tls";
 import { X509Certificate, createPrivateKey, hkdfSync } from "node:crypto";
 import { join } from "node:path";
 import { TidemarkError } from "../../core/errors.ts";

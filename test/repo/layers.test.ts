@@ -11,7 +11,7 @@ interface Layer {
   readonly pure: boolean;
 }
 
-const computingPackages = new Set(["msgpackr", "qlobber", "yaml"]);
+const computingPackages = new Set(["msgpackr", "yaml"]);
 
 // In order: the first that holds a file is its layer, so the inner folders come first.
 const layers: readonly Layer[] = [

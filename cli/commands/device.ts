@@ -1,0 +1,141 @@
+import type { Command } from "commander";
+import { TidemarkError } from "../../core/errors.ts";
+import type { DeviceAnswer, DeviceView } from "../../protocol/devices/twin-view.ts";
+import type { ChangeRow } from "../../protocol/rest/device-api.ts";
+import { type Act, example } from "../act.ts";
+import { type Context, lineWidth, printJson, printJsonLine, printNote, printText } from "../context.ts";
+import { type TextOptions, changeLines, deviceListText, deviceText } from "../device-text.ts";
+import { exitCode } from "../exit-codes.ts";
+import { parseDeviceName } from "../names.ts";
+import { type SideOptions, sideOption } from "../side.ts";
+import { openCloud, openTarget } from "../target.ts";
+
+export function addDevice(program: Command, act: Act): void {
+  const device = program
+    .command("device")
+    .summary("what devices report, and what is wanted of them")
+    .description("Devices: what they report, and what is wanted of them.")
+    .addHelpText("after", example("npx tidemark device get default/thermo-1"));
+  device
+    .command("list")
+    .description("List devices, of all namespaces unless --namespace says one.")
+    .addOption(sideOption())
+    .addHelpText("after", example("npx tidemark device list", "npx tidemark device list -n plant-2 --json"))
+    .action(act(listDevices));
+  device
+    .command("get")
+    .argument("<device>", "NAMESPACE/NAME, or NAME")
+    .description("Show a device: every property as it is reported and as it is wanted.")
+    .addOption(sideOption())
+    .addHelpText(
+      "after",
+      example("npx tidemark device get default/thermo-1", "npx tidemark device get thermo-1 --side node"),
+    )
+    .action(act(getDevice));
+  device
+    .command("set")
+    .argument("<device>", "NAMESPACE/NAME, or NAME")
+    .argument("<property>")
+    .argument("<value>")
+    .description("Say what is wanted of a property. It reaches the device when its node is there.")
+    .addHelpText("after", example("npx tidemark device set default/thermo-1 temp 21"))
+    .action(act(setDesired));
+  device
+    .command("watch")
+    .argument("[device]", "NAMESPACE/NAME, or NAME")
+    .description("Print a line for each change, from now on, until interrupted.")
+    .addOption(sideOption())
+    .addHelpText("after", example("npx tidemark device watch", "npx tidemark device watch thermo-1 --json"))
+    .action(act(watchDevices));
+}
+
+function textOptions(context: Context): TextOptions {
+  return { paint: context.paint, nowMs: context.world.now(), lineWidth: lineWidth(context) };
+}
+
+interface DeviceListAnswer {
+  readonly items: readonly DeviceView[];
+  readonly complete: boolean;
+}
+
+async function listDevices(context: Context, options: SideOptions): Promise<number> {
+  const target = await openTarget(context, options.side);
+  try {
+    const query = { namespace: context.namespace };
+    const answer = (await target.get("/tidemark/v1/devices", query)) as DeviceListAnswer;
+    const items = answer.items.filter(({ node }) => context.node === undefined || node === context.node);
+    if (context.json) await printJson(context, { ...answer, items });
+    else await printText(context, deviceListText(items, textOptions(context)));
+    return completeness(context, answer.complete);
+  } finally {
+    await target.close();
+  }
+}
+
+async function getDevice(context: Context, options: SideOptions, device: string): Promise<number> {
+  const { namespace, name } = parseDeviceName(device, context.namespace);
+  const target = await openTarget(context, options.side);
+  try {
+    const answer = (await target.get(devicePath(namespace, name))) as DeviceAnswer;
+    if (context.json) await printJson(context, answer);
+    else await printText(context, deviceText(answer, textOptions(context)));
+    return completeness(context, answer.complete);
+  } finally {
+    await target.close();
+  }
+}
+
+async function completeness(context: Context, complete: boolean): Promise<number> {
+  if (complete) return 0;
+  const advice = "not complete: something of the log is missing here; `npx tidemark status` says what";
+  if (!context.json) await printNote(context, `${context.paintError("yellow", "warning:")} ${advice}\n`);
+  return exitCode.incomplete;
+}
+
+async function setDesired(
+  context: Context,
+  _options: unknown,
+  ...[device, property, value]: readonly [string, string, string]
+): Promise<void> {
+  const { namespace, name } = parseDeviceName(device, context.namespace);
+  const target = await openCloud(context);
+  const path = `${devicePath(namespace, name)}/desired/${encodeURIComponent(property)}`;
+  const answer = await target.send("PUT", path, { body: { value } });
+  if (context.json) await printJson(context, answer);
+  else await printText(context, `${namespace}/${name}: ${property} wanted ${value}\n`);
+}
+
+async function watchDevices(context: Context, options: SideOptions, device?: string): Promise<void> {
+  const only = device === undefined ? undefined : parseDeviceName(device, context.namespace);
+  const target = await openTarget(context, options.side);
+  try {
+    if (!target.isRunning) throw nothingToWatch(target.name);
+    const stopping = context.world.stopping();
+    const query = { watch: "true", namespace: only?.namespace ?? context.namespace, name: only?.name };
+    const line = changeLines(textOptions(context));
+    for await (const row of target.lines("/tidemark/v1/devices", query, stopping)) {
+      if (!isChange(row) || (context.node !== undefined && row.node !== context.node)) continue;
+      if (context.json) await printJsonLine(context, row);
+      else await printText(context, `${line(row)}\n`);
+    }
+    if (!stopping.aborted)
+      throw new TidemarkError("NOT_REACHABLE", `${target.name} ended the watch: has it stopped?`);
+  } finally {
+    await target.close();
+  }
+}
+
+function nothingToWatch(name: string): TidemarkError {
+  return new TidemarkError(
+    "NOT_REACHABLE",
+    `there is only ${name}, in which nothing changes: start the process`,
+  );
+}
+
+function isChange(row: unknown): row is ChangeRow {
+  return typeof row === "object" && row !== null && "event" in row;
+}
+
+function devicePath(namespace: string, name: string): string {
+  return `/tidemark/v1/namespaces/${encodeURIComponent(namespace)}/devices/${encodeURIComponent(name)}`;
+}

@@ -1,0 +1,104 @@
+/** Whom a command asks: a process over HTTP, or the log that a stopped one has left. */
+import { TidemarkError } from "../core/errors.ts";
+import type { Side } from "../core/event.ts";
+import type { Credentials } from "../protocol/adapters/credentials.ts";
+import type { VerifyRow } from "../protocol/rest/log-api.ts";
+import { type Context, absolute } from "./context.ts";
+import { type Place, choosePlace, findPlaces } from "./places.ts";
+
+export type Query = Readonly<Record<string, string | undefined>>;
+
+/** One of the logs that a target holds. */
+export interface LogRef {
+  /** The node's, or `cluster`. */
+  readonly name: string;
+  readonly isCluster: boolean;
+}
+
+/** Where a log is under every API. */
+export function logPath({ name }: LogRef, rest = ""): string {
+  return `/tidemark/v1/logs/${encodeURIComponent(name)}${rest}`;
+}
+
+/** What tells the cluster log from that of a node of the same name. */
+export function logQuery({ isCluster }: LogRef): Query {
+  return isCluster ? { cluster: "true" } : {};
+}
+
+export interface Target {
+  /** `the cloud at https://127.0.0.1:6443` */
+  readonly name: string;
+  /** False for a stopped one. */
+  readonly isRunning: boolean;
+  /** @throws TidemarkError of the answer, or why there was none */
+  get(path: string, query?: Query): Promise<unknown>;
+  /** Objects of a stream as they come, until it or `signal` ends it. */
+  lines(path: string, query: Query, signal?: AbortSignal): AsyncIterable<unknown>;
+  /** Changes something; `body` is sent as JSON. */
+  send(
+    method: "PUT" | "POST" | "DELETE",
+    path: string,
+    options?: { body?: unknown; query?: Query },
+  ): Promise<unknown>;
+  /** Walks a log, and tells how many events it has walked, where that can be seen from here. */
+  verify(log: LogRef, onProgress: (events: number) => void): Promise<VerifyRow>;
+  close(): Promise<void>;
+}
+
+/** Chooses whom to ask. @throws TidemarkError NOT_REACHABLE, USAGE, CONFIGURATION, and what reading a stopped log throws */
+export async function openTarget(context: Context, side?: Side): Promise<Target> {
+  const named = await namedServer(context);
+  if (named !== undefined) return named;
+  return targetOf(context, choosePlace(await findPlaces(context.dataDir), { node: context.node, side }));
+}
+
+/** As `openTarget`, for what only a running cloud can do. */
+export async function openCloud(context: Context): Promise<Target> {
+  const named = await namedServer(context);
+  if (named !== undefined) return named;
+  const { cloud } = await findPlaces(context.dataDir);
+  if (cloud.run !== undefined) return targetOf(context, cloud);
+  throw new TidemarkError(
+    "NOT_REACHABLE",
+    `no cloud runs from ${context.dataDir}, and it takes one: start it with \`npx tidemark cloud\`, or name one with --server`,
+    { data: { dataDir: context.dataDir } },
+  );
+}
+
+export async function targetOf(context: Context, place: Place): Promise<Target> {
+  if (place.run === undefined) {
+    const { openStopped } = await import("./stopped-target.ts");
+    return openStopped(context, place);
+  }
+  const { addresses } = place.run;
+  const { api, edgeApi, kubeconfig } = addresses;
+  const { runningTarget } = await import("./running-target.ts");
+  if (place.node !== undefined) {
+    return runningTarget(`node ${place.node} at ${edgeApi}`, { server: edgeApi ?? "" });
+  }
+  const file = context.kubeconfig ?? kubeconfig ?? "";
+  return runningTarget(`the cloud at ${api}`, { server: api ?? "", credentials: await credentialsOf(file) });
+}
+
+/** The process that `--server` or `--kubeconfig` names, if one does. */
+async function namedServer(context: Context): Promise<Target | undefined> {
+  const { server, kubeconfig, dataDir, world } = context;
+  if (server === undefined && kubeconfig === undefined) return undefined;
+  const { runningTarget } = await import("./running-target.ts");
+  if (server !== undefined && !server.startsWith("https:")) return runningTarget(server, { server });
+  const file = kubeconfig ?? absolute(world, `${dataDir}/cloud/admin.kubeconfig`);
+  const { readKubeconfig } = await import("../protocol/adapters/admin-access.ts");
+  const access = await readKubeconfig(file).catch((cause: unknown) => {
+    if (kubeconfig !== undefined || !(cause instanceof TidemarkError) || cause.code !== "NOT_FOUND")
+      throw cause;
+    const message = `${server} asks who you are, and there is no ${file}: name a kubeconfig of that cloud with --kubeconfig`;
+    throw new TidemarkError("CONFIGURATION", message, { cause });
+  });
+  const url = server ?? access.server;
+  return runningTarget(url, { server: url, credentials: access.credentials });
+}
+
+async function credentialsOf(file: string): Promise<Credentials> {
+  const { readKubeconfig } = await import("../protocol/adapters/admin-access.ts");
+  return (await readKubeconfig(file)).credentials;
+}

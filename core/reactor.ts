@@ -15,6 +15,9 @@ import type { Replica } from "./replica.ts";
 const retryMsMin = 500;
 const retryMsMax = 30_000;
 const queuedEventsMax = 8192;
+/** A cursor is stored when it has moved so far, or so long ago: what a crash makes an outbox do again. */
+const saveAfterEvents = 4096;
+const saveAfterMs = 1000;
 
 export interface OutboxOptions {
   readonly name: string;
@@ -34,6 +37,9 @@ export class Outbox {
   #queue: Event[] = [];
   /** Position of the last event that is being acted on, or was. */
   #taken = 0;
+  /** The cursor that was last put to be stored, and when. */
+  #saved = 0;
+  #savedMs = Number.NEGATIVE_INFINITY;
   #running: Promise<void> | undefined;
   #closed = false;
   #retryMs = retryMsMin;
@@ -55,6 +61,7 @@ export class Outbox {
     const { replica } = this.#options;
     this.#cursor = Math.min(await this.#storedCursor(), replica.position);
     this.#taken = this.#cursor;
+    this.#saved = this.#cursor;
     this.#stopFollowing = replica.onVisible((events) => {
       this.#queued(events);
     });
@@ -96,7 +103,7 @@ export class Outbox {
   }
 
   async #run(): Promise<void> {
-    const { committer, environment, act, name } = this.#options;
+    const { environment, act, name } = this.#options;
     try {
       const { events, last } = await this.#next();
       if (events.length > 0) await act(events);
@@ -114,7 +121,17 @@ export class Outbox {
       return;
     }
     this.#retryMs = retryMsMin;
-    committer.put(this.#cursorName, pack(this.#cursor));
+    const nowMs = environment.clock.monotonic();
+    if (this.#cursor - this.#saved < saveAfterEvents && nowMs - this.#savedMs < saveAfterMs) return;
+    this.#savedMs = nowMs;
+    this.#save();
+  }
+
+  /** With the next commit: an event that was acted on may be acted on again, and need not cost a commit of its own. */
+  #save(): void {
+    if (this.#saved === this.#cursor) return;
+    this.#saved = this.#cursor;
+    this.#options.committer.put(this.#cursorName, pack(this.#cursor));
   }
 
   /** What follows the cursor: what is queued, else what the log says. `last` is the position after which to go on. */
@@ -140,6 +157,7 @@ export class Outbox {
     this.#stopFollowing?.();
     this.#cancelRetry?.();
     await this.#running;
+    this.#save();
   }
 }
 

@@ -28,6 +28,11 @@ export class EventWriter {
     return this.#at;
   }
 
+  /** Bytes that it holds in memory. */
+  get capacity(): number {
+    return this.#bytes.length;
+  }
+
   /** What was written so far: a view, good until the next write. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#at);

@@ -9,6 +9,11 @@ export type Done = (error?: TidemarkError) => void;
 /** The name of the old event, which one that is appended again carries as its cause. */
 const causeBytesMax = 64;
 
+/** Writers whose bytes have been copied out: growing a new one for each commit costs as much as filling it. */
+const spareWriters: EventWriter[] = [];
+const spareWritersMax = 4;
+const spareBytesMax = 64 * 1024;
+
 export interface WriteOptions {
   /** Sequence of the first draft. */
   readonly seq: number;
@@ -22,16 +27,23 @@ export class Group {
   readonly seen: readonly Seen[];
   readonly events: Event[] = [];
   readonly dones: Done[] = [];
-  readonly #writer = new EventWriter();
+  readonly #writer: EventWriter = spareWriters.pop() ?? new EventWriter();
   #count = 0;
 
   constructor(seen: readonly Seen[]) {
     this.seen = seen;
   }
 
-  /** The events' bytes: a view, good until the next write. */
+  /** The events' bytes: a view, good until the next write or `release`. */
   get bytes(): Uint8Array {
     return this.#writer.bytes;
+  }
+
+  /** Lets go of the bytes: the group takes no more. */
+  release(): void {
+    if (spareWriters.length === spareWritersMax || this.#writer.capacity > spareBytesMax) return;
+    this.#writer.truncate(0);
+    spareWriters.push(this.#writer);
   }
 
   /**

@@ -34,12 +34,15 @@ export class Staged {
   settle(event: Event): void {
     const object = this.#objects.get(event.key);
     if (object === undefined) return;
-    if (object.slots.get(event.slot as string) === event) object.slots.delete(event.slot as string);
+    // Emptied, not deleted: a slot that is written to again and again would have its map made anew each time.
+    if (object.slots.get(event.slot as string) === event) object.slots.set(event.slot as string, undefined);
     if (object.life?.by === event) object.life = undefined;
-    // One that is written to again and again is kept, and costs no new map each time.
-    if (this.#objects.size > keptMax && object.slots.size === 0 && object.life === undefined) {
-      this.#objects.delete(event.key);
-    }
+    if (this.#objects.size > keptMax) this.#forget(event.key, object);
+  }
+
+  #forget(key: string, { slots, life }: StagedObject): void {
+    for (const staged of slots.values()) if (staged !== undefined) return;
+    if (life === undefined) this.#objects.delete(key);
   }
 
   latest(key: string, slot: string): Event | undefined {
@@ -57,6 +60,7 @@ export class Staged {
 }
 
 interface StagedObject {
-  readonly slots: Map<string, Event>;
+  /** Undefined where what was staged is durable. */
+  readonly slots: Map<string, Event | undefined>;
   life: { readonly id: EventId | undefined; readonly by: Event } | undefined;
 }

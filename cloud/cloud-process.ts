@@ -15,7 +15,13 @@ import { type LinkListener, listenLink } from "../protocol/adapters/websocket.ts
 import { serveDevices } from "../protocol/rest/device-api.ts";
 import { type HttpHandler, pathSegments } from "../protocol/rest/http.ts";
 import { serveLogs } from "../protocol/rest/log-api.ts";
-import { type StatusRow, keepsEverything, logRows, nodeRow, serveStatus } from "../protocol/rest/status-api.ts";
+import {
+  type StatusRow,
+  keepsEverything,
+  logRows,
+  nodeRow,
+  serveStatus,
+} from "../protocol/rest/status-api.ts";
 import { productVersion } from "../protocol/version.ts";
 import { createApiHandler } from "./api/handler.ts";
 import { Cloud } from "./cloud.ts";
@@ -92,7 +98,13 @@ async function start(
   });
   closers.push(() => cloud.close());
   const view: View = { cloud, dataDir: options.dataDir, addresses: {} };
-  const api: HttpListener = await listenHttp({ host, port: apiPort, handler: handlerOf(view), logger, credentials });
+  const api: HttpListener = await listenHttp({
+    host,
+    port: apiPort,
+    handler: handlerOf(view),
+    logger,
+    credentials,
+  });
   closers.push(() => api.close());
   const link: LinkListener = await listenLink({ host, port: linkPort, credentials, logger });
   closers.push(() => link.close());
@@ -136,7 +148,12 @@ function handlerOf(view: View): HttpHandler {
 
 function statusOf({ cloud, dataDir, addresses }: View): StatusRow {
   const logs = [...cloud.logs()];
-  const unknown = { state: "Disconnected" as const, since: 0, reason: "not connected since the cloud started", acked: new Map() };
+  const unknown = {
+    state: "Disconnected" as const,
+    since: 0,
+    reason: "not connected since the cloud started",
+    acked: new Map(),
+  };
   return {
     role: "cloud",
     version: productVersion,

@@ -4,7 +4,8 @@
  */
 import { Committer } from "../core/committer.ts";
 import { TidemarkError } from "../core/errors.ts";
-import { type LogId, clusterLog, nodeLog, nodeOfLog, sideOf } from "../core/event.ts";
+import { type Event, type LogId, clusterLog, nodeLog, nodeOfLog, sideOf } from "../core/event.ts";
+import { originOpened, originReset } from "../core/generations.ts";
 import { Log } from "../core/log.ts";
 import type { Environment } from "../core/ports.ts";
 import type { Store } from "../core/store-port.ts";
@@ -84,7 +85,7 @@ export class Cloud {
   }
 
   /** All logs, the cluster's first. */
-  *logs(): Generator<Log> {
+  *logs(): IterableIterator<Log> {
     yield this.cluster;
     yield* this.#nodes.values();
   }
@@ -118,6 +119,9 @@ export class Cloud {
     });
     this.#nodes.set(node, log);
     log.onReset(() => this.#controller?.nodeAppeared(node));
+    log.onVisible((events) => {
+      if (changesPast(events, log)) this.#controller?.nodeAppeared(node);
+    });
     for (const listener of this.#nodeListeners) listener(node, log);
     this.#controller?.nodeAppeared(node);
     return log;
@@ -155,4 +159,13 @@ export class Cloud {
     if (this.#committer.failure !== undefined) return;
     for (const log of this.logs()) await log.close();
   }
+}
+
+/** Whether a segment says what the cloud had said before: what it had lost, or what is to count of it. */
+function changesPast(events: readonly Event[], log: Log): boolean {
+  const last = events.at(-1);
+  if (last === undefined || sideOf(last.origin) !== "cloud") return false;
+  const { top = 0 } = log.histories.get(last.origin) ?? {};
+  const isReturned = last.origin !== log.incarnation || last.seq < top;
+  return isReturned || events.some(({ type }) => type === originOpened || type === originReset);
 }

@@ -29,7 +29,7 @@ export interface Held {
 }
 
 export interface Plan {
-  /** At most the end of a life and an object applied, in this order. */
+  /** Ends of lives and at most one object applied, in this order. */
   readonly resources: readonly Draft[];
   /** To be appended under the life that `resources` leave: where they begin one, its id is not in these yet. */
   readonly desired: readonly Draft[];
@@ -39,9 +39,19 @@ export interface Plan {
  * The events that make `held` what is `wanted`: none when it is. An object deleted and made anew has another uid, and
  * is another life: what the old one was told does not count for it.
  */
-export function reconcile(key: string, wanted: Wanted | undefined, held: Held | undefined): Plan {
-  const resources: Draft[] = [];
+export function reconcile(
+  key: string,
+  wanted: Wanted | undefined,
+  held: Held | undefined,
+  older: readonly EventId[] = [],
+): Plan {
   const resource = { class: "resource", key, slot: specSlot } as const;
+  const resources: Draft[] = older.map((life) => ({
+    ...resource,
+    type: resourceDeleted,
+    life,
+    deletes: true,
+  }));
   const goesOn =
     held !== undefined && wanted !== undefined && held.object.metadata.uid === wanted.object.metadata.uid;
   if (held !== undefined && !goesOn) {
@@ -82,6 +92,16 @@ export function heldIn(replica: Replica, key: string): Held | undefined {
     if (event !== undefined) desired.set(slot.slice(desiredSlot("").length), event.body);
   }
   return { life, object, desired };
+}
+
+/**
+ * Lives of an object that go on beside the current one. A cloud that was rolled back makes an object anew, and is then
+ * given back the event with which it had made it before: two lives, of which one must not come up when the other ends.
+ */
+export function olderLives(replica: Replica, key: string): readonly EventId[] {
+  const current = replica.stagedLife(key);
+  const lives = [...(replica.registers.objects.get(key)?.values() ?? [])];
+  return lives.filter(({ id, born, over }) => born && !over && id !== current).map(({ id }) => id);
 }
 
 /** Slots with a durable event, and those of the properties last told: a staged event can only be in one of these. */

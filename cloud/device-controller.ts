@@ -15,7 +15,7 @@ import { judgeDesired } from "./api/desired.ts";
 import { deviceKind, deviceModelKind } from "./api/device-kinds.ts";
 import { modelKeyOf, nodeOf } from "./api/device-objects.ts";
 import { specSlot, storedOf } from "./api/resources.ts";
-import { type Plan, type Wanted, heldIn, nodeCopy, reconcile } from "./device-controller-plan.ts";
+import { type Plan, type Wanted, heldIn, nodeCopy, olderLives, reconcile } from "./device-controller-plan.ts";
 import { type Placement, Placements } from "./device-controller-placements.ts";
 
 const devicePrefix = `${deviceKind.plural}/`;
@@ -169,7 +169,7 @@ class Controller implements DeviceController {
     const wanted = key.startsWith(devicePrefix)
       ? this.#wantedDevice(node, key)
       : this.#wantedModel(node, key);
-    const plan = reconcile(key, wanted, heldIn(replica, key));
+    const plan = reconcile(key, wanted, heldIn(replica, key), olderLives(replica, key));
     appendPlan(replica, plan, (error) => {
       if (error !== undefined) this.nodeAppeared(node);
     });

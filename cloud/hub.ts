@@ -12,7 +12,7 @@ import type { Hello } from "../protocol/link/frames.ts";
 import type { Acceptance, Closed } from "../protocol/link/session.ts";
 import { type LinkMemory, compareOwn, emptyMemory, noteNamed, stateLog } from "../protocol/link/statement.ts";
 import type { Transport } from "../protocol/transport.ts";
-import { appendReset, openOrigins } from "./origins.ts";
+import { appendReset, isOutranked, openOrigins } from "./origins.ts";
 
 export interface HubOptions {
   readonly environment: Environment;
@@ -46,12 +46,26 @@ interface Link {
   /** Cloud origins that the node holds and this cloud did not write, or can't prove to have written. */
   readonly foreign: Set<Incarnation>;
   endpoint: Endpoint | undefined;
+  /** Number of the connection that said hello last. */
+  arrival: number;
 }
+
+/** One connection, and its number in the order in which they came. */
+interface Arrived {
+  readonly endpoint: Endpoint;
+  readonly arrival: number;
+}
+
+const superseded = {
+  code: "SESSION_SUPERSEDED",
+  message: "a newer session of this node has taken over",
+} as const;
 
 export class CloudHub {
   readonly #options: HubOptions;
   readonly #links = new Map<string, Link>();
   readonly #endpoints = new Set<Endpoint>();
+  #arrivals = 0;
   #sessions = 0;
   #closing = false;
 
@@ -73,6 +87,8 @@ export class CloudHub {
     }
     let log: Log | undefined;
     const link = this.#linkOf(node);
+    this.#arrivals += 1;
+    const arrival = this.#arrivals;
     const endpoint = new Endpoint({
       environment,
       transport,
@@ -85,7 +101,7 @@ export class CloudHub {
       },
       verify: async (peer) => {
         log = await this.#options.nodeLog(node);
-        return this.#verify(node, endpoint, log, peer as Hello);
+        return this.#verify(node, { endpoint, arrival }, log, peer as Hello);
       },
       log: () => log as Log,
       onEstablished: () => {
@@ -113,6 +129,7 @@ export class CloudHub {
         acked: new Map(),
         foreign: new Set(),
         endpoint: undefined,
+        arrival: 0,
       };
       this.#links.set(node, link);
     }
@@ -125,23 +142,37 @@ export class CloudHub {
     link.reason = reason;
   }
 
-  async #verify(node: string, endpoint: Endpoint, log: Log, hello: Hello): Promise<Answer> {
+  async #verify(node: string, arrived: Arrived, log: Log, hello: Hello): Promise<Answer> {
     const link = this.#linkOf(node);
-    const fenced = this.#fence(link, endpoint, hello);
+    const fenced = this.#fence(link, arrived, hello);
     if (fenced !== undefined) return fenced;
-    const { memory } = link;
+    const { memory, acked } = link;
+    acked.clear();
+    for (const { origin, end } of hello.holdings) acked.set(origin, end);
     noteNamed(memory, hello);
     await log.settled();
-    const verdict = await compareOwn(log, hello, memory);
+    const compared = await compareOwn(log, hello, memory);
+    const { end = 0 } = log.histories.get(log.incarnation) ?? {};
+    const outranked = compared.kind === "agrees" && isOutranked(log, hello);
+    const verdict = outranked ? ({ kind: "rolledBack", common: end } as const) : compared;
     if (verdict.kind === "rolledBack") {
-      this.#options.environment.logger.log("warn", "this cloud was rolled back; its lost events are asked back", {
-        node,
-        origin: log.incarnation,
-        common: verdict.common,
-      });
+      this.#options.environment.logger.log(
+        "warn",
+        "this cloud was rolled back; its lost events are asked back",
+        {
+          node,
+          origin: log.incarnation,
+          common: verdict.common,
+        },
+      );
       memory.focus = undefined;
       await log.reincarnate(verdict.common);
-      return { kind: "refuse", code: "LOG_FORKED", message: "the cloud was rolled back, and is put right", retryAfterMs: 0 };
+      return {
+        kind: "refuse",
+        code: "LOG_FORKED",
+        message: "the cloud was rolled back, and is put right",
+        retryAfterMs: 0,
+      };
     }
     memory.focus = verdict.kind === "narrow" ? verdict : undefined;
     const nodeGeneration = verdict.kind === "narrow" ? undefined : await openOrigins(log, hello);
@@ -166,7 +197,10 @@ export class CloudHub {
   }
 
   /** A newer session takes over from an older one; two living holders of one log are both refused. */
-  #fence(link: Link, endpoint: Endpoint, hello: Hello): Answer | undefined {
+  #fence(link: Link, { endpoint, arrival }: Arrived, hello: Hello): Answer | undefined {
+    // On a slow line a process that has ended since may speak after the one that took its place.
+    if (arrival < link.arrival) return { kind: "refuse", ...superseded };
+    link.arrival = arrival;
     const { history, decision } = decideBoot(link.boots, hello.bootId);
     link.boots = history;
     const previous = link.endpoint;
@@ -182,7 +216,7 @@ export class CloudHub {
     }
     link.endpoint = endpoint;
     if (previous !== undefined && previous !== endpoint) {
-      previous.close({ code: "SESSION_SUPERSEDED", message: "a newer session of this node has taken over" });
+      previous.close(superseded);
     }
     return undefined;
   }

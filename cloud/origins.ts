@@ -1,65 +1,100 @@
 /** Gives generations to incarnations that have none yet, in the log itself, before anything of them is exchanged. */
 import type { Body, Draft, Incarnation, Side } from "../core/event.ts";
 import { sideOf } from "../core/event.ts";
-import { originOpened, originReset } from "../core/generations.ts";
+import { generationOf, originOpened, originReset } from "../core/generations.ts";
 import type { Log } from "../core/log.ts";
 import type { Statement } from "../protocol/link/frames.ts";
 
 /**
- * Makes sure that both live incarnations have a generation: the node's is one more than any of the node's known here,
- * the cloud's one more than any that the node names.
+ * Makes sure that every incarnation that either replica knows has a generation here, and that all but the live ones are
+ * closed. One that this log has lost keeps the generation that the node names; a new one gets the next.
  * @returns the generation of the node's live incarnation
  */
 export async function openOrigins(log: Log, peer: Statement): Promise<number> {
-  const drafts: Draft[] = [];
-  for (const [side, live] of [
-    ["cloud", log.incarnation],
-    ["node", peer.incarnation],
-  ] as const) {
-    if (!log.registers.generations.has(live)) drafts.push(openedDraft(log, peer, side, live));
-  }
+  const drafts = [...openings(log, peer, "cloud"), ...openings(log, peer, "node")];
   if (drafts.length > 0) await log.appended(drafts);
-  return log.registers.generations.get(peer.incarnation)?.generation ?? 0;
+  return log.registers.generations.get(peer.incarnation) ?? 0;
+}
+
+/**
+ * Whether the node knows incarnations of the cloud that count as later than the live one: it was minted when they were
+ * forgotten, and what it says would lose against them.
+ */
+export function isOutranked(log: Log, peer: Statement): boolean {
+  const own = generationOf(log.registers.generations, log.incarnation);
+  return peer.holdings.some(
+    ({ origin, generation = 0 }) =>
+      sideOf(origin) === "cloud" && origin !== log.incarnation && generation >= own,
+  );
 }
 
 interface Known {
   readonly origin: Incarnation;
-  readonly generation: number;
-  end: number;
+  readonly generation: number | undefined;
+  readonly end: number;
+  readonly closedAt: number | undefined;
 }
 
-function openedDraft(log: Log, peer: Statement, side: Side, live: Incarnation): Draft {
-  const known = knownOrigins(log, peer, side);
-  known.delete(live);
-  const [previous] = [...known.values()].toSorted((a, b) => b.generation - a.generation || b.end - a.end);
-  const body: Body = {
-    incarnation: live,
-    generation: (previous?.generation ?? 0) + 1,
-    previous: previous?.origin ?? null,
-    end: previous?.end ?? 0,
-  };
-  return { type: originOpened, class: "audit", key: `origins/${live}`, body };
-}
-
-/** Incarnations of one side that either holds, with the furthest that either holds of them. */
-function knownOrigins(log: Log, peer: Statement, side: Side): Map<Incarnation, Known> {
-  const known = new Map<Incarnation, Known>();
-  for (const { origin, end } of log.histories.values()) {
-    const generation = log.registers.generations.get(origin)?.generation ?? 0;
-    if (sideOf(origin) === side) known.set(origin, { origin, generation, end });
+function openings(log: Log, peer: Statement, side: Side): Draft[] {
+  const drafts: Draft[] = [];
+  let generation = 0;
+  let previous: Known | undefined;
+  for (const known of lineage(log, peer, side)) {
+    generation = known.generation ?? generation + 1;
+    const isOpened = log.registers.generations.has(known.origin);
+    const isPreviousOpen =
+      previous !== undefined && log.histories.get(previous.origin)?.closedAt === undefined;
+    if (!isOpened || isPreviousOpen) {
+      const { origin: incarnation } = known;
+      const body: Body = {
+        incarnation,
+        generation,
+        previous: previous?.origin ?? null,
+        end: previous?.closedAt ?? previous?.end ?? 0,
+      };
+      drafts.push({ type: originOpened, class: "audit", key: `origins/${incarnation}`, body });
+    }
+    previous = known;
   }
-  for (const { origin, end, generation = 0 } of peer.holdings) {
+  return drafts;
+}
+
+/** The incarnations of one side that either replica knows, the oldest first: those without a generation last. */
+function lineage(log: Log, peer: Statement, side: Side): Known[] {
+  const live = side === "cloud" ? log.incarnation : peer.incarnation;
+  const claims = new Map(peer.holdings.map((holding) => [holding.origin, holding]));
+  const origins = new Set([
+    ...log.registers.generations.keys(),
+    ...log.histories.keys(),
+    ...claims.keys(),
+    live,
+  ]);
+  const known: Known[] = [];
+  for (const origin of origins) {
     if (sideOf(origin) !== side) continue;
-    const held = known.get(origin);
-    const generationHere = Math.max(generation, held?.generation ?? 0);
-    known.set(origin, { origin, generation: generationHere, end: Math.max(end, held?.end ?? 0) });
+    const history = log.histories.get(origin);
+    const claim = claims.get(origin);
+    known.push({
+      origin,
+      generation: log.registers.generations.get(origin) ?? claim?.generation,
+      end: Math.max(history?.end ?? 0, claim?.end ?? 0),
+      closedAt: history?.closedAt ?? claim?.closedAt,
+    });
   }
-  return known;
+  const rank = ({ origin, generation }: Known): number =>
+    generation ?? (origin === live ? Number.POSITIVE_INFINITY : Number.MAX_VALUE);
+  return known.toSorted((a, b) => (rank(a) === rank(b) ? byName(a, b) : rank(a) - rank(b)));
+}
+
+function byName(a: Known, b: Known): number {
+  return a.origin < b.origin ? -1 : 1;
 }
 
 /** Ends the lives that a cloud began which this one knows nothing of; the whole wanted state follows. */
 export async function appendReset(log: Log, origin: Incarnation): Promise<void> {
-  const held = log.registers.reset;
-  if (held?.origin === log.incarnation) return;
+  const { reset, generations } = log.registers;
+  const isReset =
+    reset !== undefined && generationOf(generations, reset.origin) > generationOf(generations, origin);
+  if (isReset) return;
   await log.appended([{ type: originReset, class: "audit", key: `origins/${origin}`, body: { origin } }]);
 }

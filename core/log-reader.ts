@@ -11,9 +11,12 @@ export const readBytesDefault: number = 1024 * 1024;
 /** Reads what is durable of one log. */
 export class LogReader {
   readonly #options: LogOptions;
+  readonly #onDamage: (history: History, found: TidemarkError) => void;
 
-  constructor(options: LogOptions) {
+  /** @param onDamage called when something that is said to be held can't be read */
+  constructor(options: LogOptions, onDamage: (history: History, found: TidemarkError) => void) {
     this.#options = options;
+    this.#onDamage = onDamage;
   }
 
   /**
@@ -62,8 +65,13 @@ export class LogReader {
       segments.push(segment);
       next = segment.lo + segment.count;
     }
-    if (segments.length === 0) throw damaged(history.origin, seq);
-    return segments;
+    if (segments.length > 0) return segments;
+    const { origin } = history;
+    const found = new TidemarkError("LOG_GAP", `${origin}/${seq} is damaged on the disk`, {
+      data: { origin, expected: seq },
+    });
+    this.#onDamage(history, found);
+    throw found;
   }
 
   /** Commit boundaries after `from` and up to `to`: the first one, and others evenly spaced, at most `max`. */
@@ -98,10 +106,4 @@ export class LogReader {
     }
     return at === seq ? hash : undefined;
   }
-}
-
-function damaged(origin: Incarnation, seq: number): TidemarkError {
-  return new TidemarkError("LOG_GAP", `${origin}/${seq} is damaged on the disk`, {
-    data: { origin, expected: seq },
-  });
 }

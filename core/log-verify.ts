@@ -1,7 +1,7 @@
 import { type Incarnation } from "./event.ts";
 import type { History } from "./history.ts";
 import type { Log } from "./log.ts";
-import { type ReplayResult, absorbBeyond, replay } from "./replay.ts";
+import { type ReplayResult, absorbBeyond, historyOf, replay } from "./replay.ts";
 import { hex } from "./segment.ts";
 
 export type { Log } from "./log.ts";
@@ -19,6 +19,8 @@ export interface VerifyResult {
 export async function verifyLog(log: Log, onProgress?: (events: number) => void): Promise<VerifyResult> {
   const { store, digest, removed } = log.stored;
   const histories = new Map<Incarnation, History>();
+  // Where an incarnation ends is said by the log itself: what was past that is not missing.
+  for (const { origin, closedAt } of log.histories.values()) historyOf(histories, origin).closedAt = closedAt;
   const result = await replay({
     store,
     log: log.id,
@@ -32,6 +34,7 @@ export async function verifyLog(log: Log, onProgress?: (events: number) => void)
   const origins: Record<string, { first: number; last: number; hash: string }> = {};
   for (const history of histories.values()) {
     await absorbBeyond({ store, log: log.id, digest, history });
+    if (history.top === 0) continue;
     origins[history.origin] = {
       first: history.end === 0 ? 0 : 1,
       last: history.end,

@@ -7,7 +7,7 @@
 import { decodeEvents, eventOf } from "./codec.ts";
 import { HybridClock } from "./clock.ts";
 import type { CommitSource } from "./committer.ts";
-import { TidemarkError, assert, hasCode, messageOf } from "./errors.ts";
+import { TidemarkError, assert, messageOf } from "./errors.ts";
 import {
   type Draft,
   type Event,
@@ -29,11 +29,12 @@ import type { LogOptions, VisibleListener } from "./log-options.ts";
 import { type LogStatus, refusalOf } from "./log-status.ts";
 import type { Mark } from "./marks.ts";
 import { LogReader, readBytesDefault } from "./log-reader.ts";
+import { refuseSegment, sealGroup, settleSegment } from "./log-segments.ts";
 import type { Digest } from "./ports.ts";
 import { type Registers, currentLife, lifeOf } from "./registers.ts";
-import { type Problem, absorbBeyond, historyOf, isOpen } from "./replay.ts";
+import { type Problem, historyOf, isOpen } from "./replay.ts";
 import type { Replica } from "./replica.ts";
-import { type Segment, chainHash, encodeSegment, isMine, zeroHash } from "./segment.ts";
+import { type Segment, chainHash } from "./segment.ts";
 import { Staged } from "./staged.ts";
 import type { Store, StoredSegment } from "./store-port.ts";
 import { TailCache } from "./tail-cache.ts";
@@ -92,7 +93,9 @@ export class Log implements Replica, CommitSource {
     this.#options = options;
     this.id = options.id;
     this.side = options.side;
-    this.#reader = new LogReader(options);
+    this.#reader = new LogReader(options, (history, found) => {
+      this.#lookAgain(history, found);
+    });
     this.#state = state;
     this.#position = state.position;
     this.#nextPosition = state.position + 1;
@@ -210,23 +213,15 @@ export class Log implements Replica, CommitSource {
     this.#open = undefined;
     // A write that was refused may have left it empty.
     if (group.events.length === 0) return;
-    const { digest } = this.#options.environment;
     const history = historyOf(this.#state.histories, this.incarnation);
-    const lo = this.#nextSeq - group.events.length;
-    const { seen, events } = group;
-    const draft = { origin: this.incarnation, lo, seen, count: events.length, events: [group.bytes] };
-    // While the disk's own hole before it is not filled, the chain hash is not known: the MAC is of this segment alone.
-    const isNext = lo === history.stagedEnd + 1;
-    const macKey = this.side === "cloud" ? this.#options.macKey : undefined;
-    const before = isNext ? history.stagedHash : zeroHash;
-    const { segment, hash } = encodeSegment(draft, before, digest, macKey);
-    if (isNext) history.stage(segment, hash);
+    const { events, dones } = group;
+    const sealed = sealGroup(group, this.#nextSeq - events.length, history, this.#options);
     let position = this.#nextPosition;
-    for (const event of group.events) {
+    for (const event of events) {
       (event as { position: number }).position = position;
       position += 1;
     }
-    this.#enqueue({ segment, hash: isNext ? hash : undefined, events: group.events, dones: group.dones });
+    this.#enqueue({ ...sealed, events, dones });
   }
 
   #enqueue({ segment, hash, events, dones }: Omit<Waiting, "stored">): void {
@@ -245,7 +240,7 @@ export class Log implements Replica, CommitSource {
    */
   receive(segment: Segment, done: Done): void {
     this.#assertOpen();
-    const { origin, lo, count } = segment;
+    const { origin, lo } = segment;
     const history = this.#state.histories.get(origin) ?? new History(origin);
     const place = history.place(segment);
     if (place === "held") {
@@ -257,14 +252,9 @@ export class Log implements Replica, CommitSource {
       return;
     }
     if (place === "gap") throw history.gap(segment);
-    const last = lo + count - 1;
-    if (last > (history.closedAt ?? last) || (origin === this.incarnation && history.hole === undefined)) {
-      throw new TidemarkError("LOG_FORKED", `${origin}/${last} is past the end of that incarnation`, {
-        data: { origin, end: history.closedAt ?? history.end },
-      });
-    }
     const hash = chainHash(history.stagedHash, segment, this.#options.environment.digest);
-    this.#checkReturned(segment, hash);
+    const refusal = refuseSegment(segment, hash, history, { ...this.#options, live: this.incarnation });
+    if (refusal !== undefined) throw refusal;
     const isNew = place === "next";
     const events = isNew ? decodeEvents(segment.events, { ...segment, position: this.#nextPosition }) : [];
     this.#state.histories.set(origin, history);
@@ -277,16 +267,6 @@ export class Log implements Replica, CommitSource {
       this.#waiting.push({ segment, hash, events, dones: [done], stored: undefined });
     }
     this.#options.committer.request(this);
-  }
-
-  /** A cloud takes its own events back only when it can tell that it wrote them. */
-  #checkReturned(segment: Segment, hash: Uint8Array): void {
-    if (this.side !== "cloud" || sideOf(segment.origin) !== "cloud") return;
-    const { macKey, environment } = this.#options;
-    if (macKey !== undefined && isMine(segment, hash, environment.digest, macKey)) return;
-    throw new TidemarkError("AUTHORITY", `${segment.origin}/${segment.lo} was not written by this cloud`, {
-      data: { origin: segment.origin },
-    });
   }
 
   collect(): readonly StoredSegment[] {
@@ -323,7 +303,9 @@ export class Log implements Replica, CommitSource {
   /** Makes a durable segment visible: folds it, then tells those who follow. */
   #publish({ segment, hash, events }: Waiting): void {
     const own = segment.origin === this.incarnation;
-    this.#settle(segment, hash);
+    const history = historyOf(this.#state.histories, segment.origin);
+    const absorbed = settleSegment({ segment, hash }, history, this.#options);
+    if (absorbed !== undefined) this.#absorbing = Promise.all([this.#absorbing, absorbed]);
     const last = events.at(-1);
     if (last === undefined) return;
     for (const event of events) {
@@ -339,24 +321,6 @@ export class Log implements Replica, CommitSource {
       this.#noteSeen(last);
     }
     for (const listener of this.#listeners) listener(events, segment);
-  }
-
-  /** @param hash the chain hash after it; undefined where it was not known when the segment was sealed */
-  #settle(segment: Segment, hash: Uint8Array | undefined): void {
-    const { digest, logger } = this.#options.environment;
-    const history = historyOf(this.#state.histories, segment.origin);
-    if (segment.lo > history.end + 1) {
-      history.extendBeyond(segment);
-      return;
-    }
-    history.settle(segment, hash ?? chainHash(history.hash, segment, digest));
-    if (history.beyond.length === 0 || history.hole !== undefined) return;
-    const { store } = this.#options.committer;
-    const absorbed = absorbBeyond({ store, log: this.id, digest, history }).catch((error: unknown) => {
-      const fields = { log: this.id, reason: messageOf(error) };
-      logger.log("error", "what lies past a hole that was filled could not be read", fields);
-    });
-    this.#absorbing = Promise.all([this.#absorbing, absorbed]);
   }
 
   #apply(event: Event): void {
@@ -411,7 +375,7 @@ export class Log implements Replica, CommitSource {
     const history = this.#state.histories.get(origin);
     if (history === undefined || seq > history.end) return [];
     const cached = origin === this.incarnation ? this.#tail.from(seq, maxBytes) : undefined;
-    return cached ?? this.#held(this.#reader.segments(history, seq, maxBytes));
+    return cached ?? this.#reader.segments(history, seq, maxBytes);
   }
 
   /** One durable event. */
@@ -421,41 +385,30 @@ export class Log implements Replica, CommitSource {
 
   /** The chain hash after `seq`; undefined when no commit of this origin that is held ends there. */
   hashAt(origin: Incarnation, seq: number): Promise<Uint8Array | undefined> {
-    return this.#held(this.#reader.hashAt(this.#state.histories.get(origin), seq));
+    return this.#reader.hashAt(this.#state.histories.get(origin), seq);
   }
 
   /** Commit boundaries of an origin after `from` and up to `to`: the first, and others evenly spaced, at most `max`. */
   boundaries(origin: Incarnation, from: number, to: number, max: number): Promise<Mark[]> {
-    return this.#held(this.#reader.boundaries(this.#state.histories.get(origin), { from, to }, max));
+    return this.#reader.boundaries(this.#state.histories.get(origin), { from, to }, max);
   }
 
-  /** A checkpoint hides damage in what came before it: where that is found, the whole log is looked at again. */
-  async #held<Value>(read: Promise<Value>): Promise<Value> {
-    const state = this.#state;
-    try {
-      return await read;
-    } catch (error) {
-      if (hasCode(error, "LOG_GAP") && this.#state === state && this.#status === "open")
-        this.#lookAgain(error);
-      throw error;
-    }
-  }
-
-  #lookAgain(found: unknown): void {
+  /** A checkpoint hides damage in what came before it: where that is found, all of the log is read again. */
+  #lookAgain(damaged: History, found: TidemarkError): void {
     const { committer, environment } = this.#options;
+    // What is looked at already, or was since, need not be again.
+    if (this.#status !== "open" || this.histories.get(damaged.origin) !== damaged) return;
     environment.logger.log("error", "damage was found in the log, all of it is read again", {
       log: this.id,
-      reason: messageOf(found),
+      reason: found.message,
     });
     this.#status = "recovering";
     this.#recovery = committer
       .flush()
       .then(() => dropCheckpoints(this.#options))
       .then(() => this.#reopen());
-    this.#recovery.catch((error: unknown) => {
-      this.failed(
-        error instanceof TidemarkError ? error : new TidemarkError("LOG_COMMIT_FAILED", messageOf(error)),
-      );
+    this.#recovery.catch((cause: unknown) => {
+      this.failed(new TidemarkError("LOG_COMMIT_FAILED", messageOf(cause), { cause }));
     });
   }
 

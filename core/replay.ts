@@ -69,9 +69,11 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   return { ...walk, problems: walk.problems.filter((problem) => isOpen(problem, options.histories)) };
 }
 
-/** Whether what was lost has not come back since. */
-export function isOpen({ origin, to }: Problem, histories: ReadonlyMap<Incarnation, History>): boolean {
-  return origin === undefined || (histories.get(origin)?.end ?? 0) < to;
+/** Whether what was lost has not come back since, and is not past the end at which its incarnation was closed. */
+export function isOpen({ origin, from, to }: Problem, histories: ReadonlyMap<Incarnation, History>): boolean {
+  if (origin === undefined) return true;
+  const { end = 0, closedAt = to } = histories.get(origin) ?? {};
+  return end < to && from <= closedAt;
 }
 
 function missing(from: number, to: number, removed: readonly Range[], problems: Problem[]): void {

@@ -140,6 +140,7 @@ export class EdgeHub {
   async #verify(welcome: Statement): Promise<Answer> {
     const { log, environment } = this.#options;
     noteNamed(this.#memory, welcome);
+    this.#acked.clear();
     for (const { origin, end } of welcome.holdings) this.#acked.set(origin, end);
     const verdict = await compareOwn(log, welcome, this.#memory);
     this.#memory.focus = verdict.kind === "narrow" ? verdict : undefined;

@@ -27,7 +27,8 @@ export function touchedDevices(events: readonly Event[], registers: Registers): 
   const touched = new Map<string, Event>();
   for (const event of events) {
     const { type, key } = event;
-    if (type !== twinReported && type !== twinDesired && (type !== resourceApplied || !isDevice(event))) continue;
+    if (type !== twinReported && type !== twinDesired && (type !== resourceApplied || !isDevice(event)))
+      continue;
     // What came late, of a life that is over, must not hide what came before it.
     if (lifeOf(event) === currentLife(registers, key)?.id) touched.set(key, event);
   }

@@ -24,12 +24,15 @@ export interface Compared {
   readonly hashes: ReadonlyMap<number, Uint8Array>;
   /** The boundaries that the claim answers. */
   readonly named: ReadonlySet<number>;
+  /** Up to where an earlier round found both to agree: its answers are not repeated. 0 unless said. */
+  readonly agreed?: number | undefined;
   /** The owner's first commit boundary after a sequence. */
   readonly boundaryAfter: (seq: number) => Promise<number | undefined>;
 }
 
-export async function compare({ end, claim, hashes, named, boundaryAfter }: Compared): Promise<Verdict> {
-  const { common, differsAt } = agreement(end, claim, hashes);
+export async function compare(compared: Compared): Promise<Verdict> {
+  const { end, claim, named, boundaryAfter } = compared;
+  const { common, differsAt } = agreement(compared);
   const closed = claim.closedAt !== undefined;
   if (differsAt === undefined && claim.end <= end && !closed) return { kind: "agrees" };
   if (closed && common >= (claim.closedAt ?? 0))
@@ -42,15 +45,16 @@ export async function compare({ end, claim, hashes, named, boundaryAfter }: Comp
 }
 
 /** The highest sequence at which owner and claim agree (0 if none), and the first named one at which they differ. */
-export function agreement(
-  end: number,
-  claim: Claim,
-  hashes: ReadonlyMap<number, Uint8Array>,
-): { common: number; differsAt: number | undefined } {
-  let common = 0;
+export function agreement({
+  end,
+  claim,
+  hashes,
+  agreed = 0,
+}: Pick<Compared, "end" | "claim" | "hashes" | "agreed">): { common: number; differsAt: number | undefined } {
+  let common = agreed <= claim.end ? agreed : 0;
   const marks = [...claim.marks, { seq: claim.end, hash: claim.hash }].toSorted((a, b) => a.seq - b.seq);
   for (const { seq, hash } of marks) {
-    if (seq === 0 || seq > end) continue;
+    if (seq <= common || seq > end) continue;
     const mine = hashes.get(seq);
     // The chain carries a difference forward: nothing after this can agree.
     if (mine === undefined || !bytesEqual(mine, hash)) return { common, differsAt: seq };

@@ -55,6 +55,7 @@ export class Endpoint {
   #cancelTick: (() => void) | undefined;
   #stopFollowing: (() => void) | undefined;
   #heard: number;
+  #peer: Hello | Welcome | undefined;
 
   constructor(options: EndpointOptions) {
     this.#options = options;
@@ -64,14 +65,15 @@ export class Endpoint {
 
   open(): void {
     const { transport } = this.#options;
-    transport.onMessage((bytes) => {
-      this.#take({ kind: "frame", bytes });
-    });
+    // Messages may have come already: they are the session's once it is open.
+    this.#tickLater();
+    this.#take({ kind: "open" });
     transport.onWritable(() => {
       this.#take({ kind: "writable" });
     });
-    this.#tickLater();
-    this.#take({ kind: "open" });
+    transport.onMessage((bytes) => {
+      this.#take({ kind: "frame", bytes });
+    });
     transport.onClose(({ message }) => {
       this.#take({ kind: "lost", reason: message });
     });
@@ -114,6 +116,7 @@ export class Endpoint {
         void this.#verify(output.peer);
         return;
       case "established":
+        this.#peer = output.peer;
         this.#follow();
         this.#options.onEstablished?.(output.peer);
         return;
@@ -147,10 +150,23 @@ export class Endpoint {
   /** Tells the session of what the log makes durable: of either side, as a lost tail given back may grow too. */
   #follow(): void {
     const log = this.#options.log();
-    this.#stopFollowing = log.onVisible((events, segment) => {
-      const { origin, seq: end } = events.at(-1) as Event;
-      this.#take({ kind: "available", origin, end, segments: [segment] });
-    });
+    const stops = [
+      log.onVisible((events, segment) => {
+        const { origin } = events[0] as Event;
+        // Behind a hole that is not filled yet, the latest event is not the end of what can be sent.
+        const end = log.histories.get(origin)?.end ?? 0;
+        this.#take({ kind: "available", origin, end, segments: [segment] });
+      }),
+      log.onReset(() => {
+        this.close({
+          code: "LOG_GAP",
+          message: "damage was found in the log, and what was said of it is not so",
+        });
+      }),
+    ];
+    this.#stopFollowing = () => {
+      for (const stop of stops) stop();
+    };
     for (const { origin, end } of log.histories.values()) {
       if (end > 0) this.#take({ kind: "available", origin, end });
     }
@@ -172,7 +188,7 @@ export class Endpoint {
     const done = (error?: TidemarkError): void => {
       waiting -= 1;
       if (error !== undefined) this.#fail(error);
-      else if (waiting === 0) this.#durable(segments.at(-1) as Segment);
+      else if (waiting === 0) void this.#durable(segments.at(-1) as Segment);
     };
     try {
       for (const segment of segments) log.receive(segment, done);
@@ -181,8 +197,32 @@ export class Endpoint {
     }
   }
 
-  #durable({ origin, lo, count }: Segment): void {
-    this.#take({ kind: "durable", origin, seq: lo + count - 1 });
+  async #durable({ origin, lo, count }: Segment): Promise<void> {
+    const seq = lo + count - 1;
+    this.#take({ kind: "durable", origin, seq });
+    const log = this.#options.log();
+    if ((log.histories.get(origin)?.beyond.length ?? 0) === 0) return;
+    try {
+      await log.settled();
+      this.#filled(log, origin, seq);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Some of what this side's disk had lost is back: what that hid, on either side, is to be compared anew. */
+  #filled(log: Log, origin: Incarnation, seq: number): void {
+    const { end = 0, hole } = log.histories.get(origin) ?? {};
+    const claim = this.#peer?.holdings.find((holding) => holding.origin === origin);
+    const claimed = claim?.end ?? 0;
+    const isOver = hole === undefined || seq >= claimed;
+    const isPeerRolledBack = end > Math.max(claimed, seq);
+    if (origin === log.incarnation ? !isOver : !isPeerRolledBack) return;
+    this.close({
+      code: "LOG_GAP",
+      message: "what was lost is back, and may have hidden a difference",
+      retryAfterMs: 0,
+    });
   }
 
   #fail(error: unknown): void {

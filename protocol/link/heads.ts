@@ -14,7 +14,7 @@ export interface Holding {
   /** The incarnation was closed at this sequence, and nothing after it is accepted. */
   readonly closedAt: number | undefined;
   readonly generation: number | undefined;
-  /** The disk lost what lies after `end`, up to this sequence; what comes after that is held. The peer may give it back. */
+  /** The disk lost some of what lies after `end`, up to this sequence; what comes after that is held. The peer may give it back. */
   readonly missingTo?: number | undefined;
 }
 

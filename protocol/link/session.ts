@@ -370,8 +370,9 @@ function checkNotRolledBack(
   const claim = peer.holdings.find(({ origin }) => origin === incarnation);
   const held = holdings.find(({ origin }) => origin === incarnation);
   const end = Math.max(held?.end ?? 0, ends.get(incarnation) ?? 0);
-  const isWhole = held?.missingTo === undefined;
-  if (claim === undefined || ((claim.end <= end || !isWhole) && claim.closedAt === undefined)) return;
+  const isHealing = held?.missingTo !== undefined && (claim?.end ?? 0) > end;
+  const isPart = claim === undefined || (claim.end <= end && claim.closedAt === undefined);
+  if (isPart || isHealing) return;
   throw new TidemarkError(
     "LOG_FORKED",
     `the peer holds ${incarnation} up to ${claim.end}, closed: ${claim.closedAt ?? "no"}; this side up to ${end}`,

@@ -3,7 +3,8 @@ import type { Log } from "../../core/log.ts";
 import type { Incarnation } from "../../core/event.ts";
 import type { History } from "../../core/history.ts";
 import type { Mark } from "../../core/marks.ts";
-import { type Verdict, compare } from "./comparison.ts";
+import { zeroHash } from "../../core/segment.ts";
+import { type Verdict, agreement, compare } from "./comparison.ts";
 import type { Statement } from "./frames.ts";
 import { type Holding, positionsToCheck, spacedMarks } from "./heads.ts";
 import { maxMarks } from "./limits.ts";
@@ -31,27 +32,32 @@ export async function stateLog(log: Log, memory: LinkMemory): Promise<LogStateme
   for (const history of log.histories.values()) {
     holdings.push(await holdingOf(log, history, memory));
   }
+  // Known by name: were the other side to forget it, its generation would be given again.
+  for (const [origin, generation] of log.registers.generations) {
+    if (log.histories.has(origin)) continue;
+    holdings.push({ origin, end: 0, hash: zeroHash, marks: [], closedAt: undefined, generation });
+  }
   const { incarnation } = log;
   const own = holdings.find(({ origin }) => origin === incarnation);
   memory.named = new Set([...(own?.marks ?? []).map(({ seq }) => seq), own?.end ?? 0]);
   return {
     incarnation,
-    generation: log.registers.generations.get(incarnation)?.generation,
+    generation: log.registers.generations.get(incarnation),
     holdings,
     partial: memory.partial,
   };
 }
 
 async function holdingOf(log: Log, history: History, memory: LinkMemory): Promise<Holding> {
-  const { origin, end, hash, closedAt, hole } = history;
+  const { origin, end, hash, closedAt, missingTo } = history;
   return {
     origin,
     end,
     hash,
     marks: await marksOf(log, history, memory),
     closedAt,
-    generation: log.registers.generations.get(origin)?.generation,
-    missingTo: hole?.to,
+    generation: log.registers.generations.get(origin),
+    missingTo,
   };
 }
 
@@ -79,22 +85,24 @@ export function noteNamed(memory: LinkMemory, peer: Statement): void {
 export async function compareOwn(log: Log, peer: Statement, memory: LinkMemory): Promise<Verdict> {
   const { incarnation } = log;
   const claim = peer.holdings.find(({ origin }) => origin === incarnation);
-  const history = log.histories.get(incarnation);
-  const { end = 0, hole } = history ?? {};
-  if (hole !== undefined && claim?.closedAt === undefined) {
-    // The peer gives back what this disk lost, if it has it. What nobody has, nothing can follow.
-    return claim !== undefined && claim.end > end ? { kind: "agrees" } : { kind: "rolledBack", common: end };
-  }
-  if (claim === undefined) return { kind: "agrees" };
+  const { end = 0, hole } = log.histories.get(incarnation) ?? {};
+  const lost: Verdict = { kind: "rolledBack", common: end };
+  if (claim === undefined) return hole === undefined ? { kind: "agrees" } : lost;
   const hashes = new Map<number, Uint8Array>();
   for (const seq of positionsToCheck(claim, end)) {
     const hash = await log.hashAt(incarnation, seq);
     if (hash !== undefined) hashes.set(seq, hash);
   }
+  const compared = { end, claim, hashes, agreed: memory.focus?.from };
+  // Also of an incarnation that was closed: what lies past the hole may be what the peer has, and not mine alone.
+  const isHealing = claim.closedAt === undefined || claim.end > end;
+  const isSame = isHealing && agreement(compared).differsAt === undefined;
+  if (hole !== undefined && isSame) {
+    // The peer gives back what this disk lost, if it has it. What nobody has, nothing can follow.
+    return claim.end > end ? { kind: "agrees" } : lost;
+  }
   return compare({
-    end,
-    claim,
-    hashes,
+    ...compared,
     named: memory.named,
     boundaryAfter: async (seq) =>
       (await log.boundaries(incarnation, seq, end, Number.MAX_SAFE_INTEGER))[0]?.seq,

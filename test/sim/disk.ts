@@ -1,0 +1,51 @@
+/** Reading what a disk durably holds, from outside: neither the process nor its log has a say in it. */
+import type { Event, Incarnation, LogId } from "../../core/event.ts";
+import { readableEvents } from "../../core/replay.ts";
+import { type DiskSnapshot, MemoryDisk, MemoryStore } from "../../core/store/memory.ts";
+import { nodeDigest } from "../../core/store/node-digest.ts";
+import type { ReadRecord } from "../../core/store-port.ts";
+
+const noTimers = {
+  after: (): (() => void) => () => {},
+  soon: (): void => {},
+};
+
+/** Every record of a log, readable or not, in order of position. */
+export async function recordsOn(snapshot: DiskSnapshot, log: LogId): Promise<ReadRecord[]> {
+  const store = new MemoryStore(new MemoryDisk(snapshot), { timers: noTimers, digest: nodeDigest });
+  await store.open();
+  const records = await store.read(log, 1, Number.MAX_SAFE_INTEGER);
+  await store.close();
+  return records;
+}
+
+/** The readable events of a log, in order of position. */
+export async function eventsOn(snapshot: DiskSnapshot, log: LogId): Promise<Event[]> {
+  const records = await recordsOn(snapshot, log);
+  return records.flatMap((record) => readableEvents(record, nodeDigest) ?? []);
+}
+
+/** The readable sequences of each origin. */
+export async function sequencesOn(
+  snapshot: DiskSnapshot,
+  log: LogId,
+): Promise<Map<Incarnation, Set<number>>> {
+  const sequences = new Map<Incarnation, Set<number>>();
+  for (const { origin, seq } of await eventsOn(snapshot, log)) {
+    const held = sequences.get(origin) ?? new Set();
+    sequences.set(origin, held.add(seq));
+  }
+  return sequences;
+}
+
+/** Whether all that a disk holds of a log is there from each origin's first event on, without a hole. */
+export async function isWhole(snapshot: DiskSnapshot, log: LogId): Promise<boolean> {
+  const records = await recordsOn(snapshot, log);
+  const sequences = await sequencesOn(snapshot, log);
+  const isReadable = records.every(({ segment, origin, lo }) => {
+    return (
+      segment !== undefined || (origin !== undefined && lo !== undefined && sequences.get(origin)?.has(lo))
+    );
+  });
+  return isReadable && [...sequences.values()].every((held) => Math.max(...held) === held.size);
+}

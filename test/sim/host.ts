@@ -1,0 +1,182 @@
+/** A machine: a disk and a clock that outlive the processes that run on it, one at a time. */
+import { hasCode, messageOf } from "../../core/errors.ts";
+import { type CrashFate, MemoryDisk, MemoryStore } from "../../core/store/memory.ts";
+import { nodeDigest } from "../../core/store/node-digest.ts";
+import type { Network } from "./network.ts";
+import { ProcessWorld, WallClock, type World } from "./world.ts";
+
+/** What runs on a machine. */
+export interface Running<Product> {
+  readonly environment: ProcessWorld;
+  readonly store: MemoryStore;
+  product: Product | undefined;
+}
+
+interface Closable {
+  close(): Promise<void>;
+}
+
+/** A process that ends cleanly ends within this. */
+const stopWithinMs = 30_000;
+
+export abstract class Host<Product extends Closable> {
+  readonly name: string;
+  readonly world: World;
+  readonly network: Network;
+  readonly clock: WallClock;
+  disk: MemoryDisk = new MemoryDisk();
+  /** How long a sync takes at most. */
+  syncMs = 4;
+  #running: Running<Product> | undefined;
+  #stopping: Promise<void> | undefined;
+  #starts = 0;
+  #isRetired = false;
+
+  constructor(name: string, world: World, network: Network) {
+    this.name = name;
+    this.world = world;
+    this.network = network;
+    this.clock = new WallClock(world);
+  }
+
+  /** What runs now, once it is up. */
+  get product(): Product | undefined {
+    return this.#stopping === undefined ? this.#running?.product : undefined;
+  }
+
+  get isDown(): boolean {
+    return this.#running === undefined;
+  }
+
+  /** Counts the processes that ran here. */
+  get starts(): number {
+    return this.#starts;
+  }
+
+  /** Brings up what belongs on this machine. @param failed to be called when the store fails */
+  protected abstract open(running: Running<Product>, failed: () => void): Promise<Product>;
+
+  /** Idempotent. */
+  start(): void {
+    if (this.#running !== undefined || this.#isRetired) return;
+    this.#starts += 1;
+    this.world.note(`${this.name} starts`);
+    const environment = new ProcessWorld(this.world, this.name, this.clock);
+    const store = new MemoryStore(this.disk, {
+      timers: environment.timers,
+      digest: nodeDigest,
+      syncDelayMs: () => environment.random.between(0, this.syncMs),
+    });
+    const running: Running<Product> = { environment, store, product: undefined };
+    this.#running = running;
+    void this.#bringUp(running);
+  }
+
+  async #bringUp(running: Running<Product>): Promise<void> {
+    try {
+      await running.store.open();
+      const product = await this.open(running, () => this.#failed(running));
+      if (running.environment.alive) running.product = product;
+      this.world.note(`${this.name} is up`);
+    } catch (error) {
+      if (!running.environment.alive) return;
+      if (!hasCode(error, "DISK_FULL")) {
+        this.world.fail(
+          `${this.name} did not start: ${error instanceof Error ? error.stack : messageOf(error)}`,
+        );
+      }
+      this.crash();
+      this.startLater(this.world.random.between(500, 5000));
+    }
+  }
+
+  /** The store has failed: whoever watches over the process ends it, and starts it again. */
+  #failed(running: Running<Product>): void {
+    this.world.note(`${this.name} reported that its store has failed`);
+    this.world.after(1, () => {
+      if (this.#running !== running) return;
+      void this.stop().then(() => {
+        this.startLater(this.world.random.between(500, 5000));
+      });
+    });
+  }
+
+  /** As `start`; where a process is on its way out, once it is gone. */
+  startWhenStopped(): void {
+    if (this.#stopping === undefined) this.start();
+    else void this.#stopping.then(() => this.start());
+  }
+
+  startLater(delayMs: number): void {
+    this.world.after(delayMs, () => {
+      this.start();
+    });
+  }
+
+  /**
+   * The process is gone, from one moment to the next.
+   * @param silenceMs without it the machine lives on, and ends the connections
+   */
+  crash(fate: CrashFate = {}, silenceMs?: number): void {
+    const running = this.#running;
+    if (running === undefined) return;
+    this.world.note(`${this.name} crashes, ${this.disk.unsynced} batches unsynced: ${JSON.stringify(fate)}`);
+    this.#running = undefined;
+    this.#stopping = undefined;
+    running.environment.kill();
+    this.disk.crash(fate);
+    this.network.died(running.environment, silenceMs);
+  }
+
+  /** Nothing starts on this machine any more. */
+  retire(): void {
+    this.#isRetired = true;
+  }
+
+  /** Ends the process as SIGTERM does. Resolves at once where none runs; where it is not up yet, it crashes. */
+  stop(): Promise<void> {
+    const running = this.#running;
+    if (running?.product === undefined) {
+      this.crash();
+      return Promise.resolve();
+    }
+    this.#stopping ??= this.#stop(running, running.product);
+    return this.#stopping;
+  }
+
+  async #stop(running: Running<Product>, product: Product): Promise<void> {
+    const { environment, store } = running;
+    this.world.note(`${this.name} stops`);
+    const late = this.world.after(stopWithinMs, () => {
+      if (this.#running !== running) return;
+      this.world.fail(`${this.name} did not stop within ${stopWithinMs / 1000} s`);
+      this.crash();
+    });
+    try {
+      await product.close();
+      await store.close();
+    } catch (error) {
+      if (environment.alive && !hasCode(error, "DISK_FULL")) {
+        this.world.fail(`${this.name} did not stop cleanly: ${messageOf(error)}`);
+      }
+      if (environment.alive) this.crash();
+    }
+    late();
+    if (!environment.alive) return;
+    this.#checkNothingOpen(environment);
+    environment.kill();
+    this.#running = undefined;
+    this.#stopping = undefined;
+    this.world.note(`${this.name} has stopped`);
+  }
+
+  /** Of a process that closed everything nothing is left, once its last goodbyes are out. */
+  #checkNothingOpen(environment: ProcessWorld): void {
+    if (environment.timersLeft > 0)
+      this.world.fail(`${this.name} stopped with ${environment.timersLeft} timers left`);
+    this.world.after(10_000, () => {
+      const open = this.network.openOf(environment);
+      if (open > 0) this.world.fail(`${this.name} stopped with ${open} connections left open`);
+    });
+  }
+}

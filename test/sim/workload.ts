@@ -1,0 +1,227 @@
+/** What people and devices do while the simulation runs. */
+import { deviceKind, deviceModelKind } from "../../cloud/api/device-kinds.ts";
+import { setDesired } from "../../cloud/api/set-desired.ts";
+import type { Cloud } from "../../cloud/cloud.ts";
+import { TidemarkError } from "../../core/errors.ts";
+import type { Edge } from "../../edge/edge.ts";
+import { type DeviceCommand, parseTopic } from "../../protocol/devices/topics.ts";
+import type { JsonObject, KubeObject, ObjectRef } from "../../protocol/rest/objects.ts";
+import { isFailure } from "../../protocol/rest/status.ts";
+import { type Cluster, modelNames } from "./cluster.ts";
+import type { NodeHost } from "./hosts.ts";
+import { type Published, markerField } from "./ledger.ts";
+import type { Seeded } from "./random.ts";
+
+/** Properties that the models may declare. */
+const texts: readonly string[] = ["temp", "mode"];
+const numbers: readonly string[] = ["level"];
+const writable: readonly string[] = [...texts, ...numbers];
+const fields: readonly string[] = [markerField, ...writable];
+
+export class Workload {
+  readonly #cluster: Cluster;
+  readonly #random: Seeded;
+  readonly #large: number;
+  #isOver = false;
+
+  /** @param large chance that a reported value is tens of kilobytes long */
+  constructor(cluster: Cluster, large = 0) {
+    this.#cluster = cluster;
+    this.#large = large;
+    this.#random = cluster.world.random.fork();
+  }
+
+  /** Declares what most runs begin with, then acts again and again. */
+  start(everyMs: number): void {
+    const { world, devices } = this.#cluster;
+    const again = (): void => {
+      if (this.#isOver) return;
+      this.#act();
+      world.after(this.#random.wait(everyMs), again);
+    };
+    // The cloud is up a moment after the beginning.
+    world.after(500, () => {
+      for (const name of modelNames) this.#putModel(name);
+      for (const name of devices) this.#putDevice(name);
+    });
+    world.after(1000, again);
+  }
+
+  stop(): void {
+    this.#isOver = true;
+  }
+
+  /** One report and one wish for every device there is, to show that nothing is stuck. */
+  touchAll(): void {
+    const { cloud, nodes, devices } = this.#cluster;
+    for (const host of nodes)
+      for (const device of devices) if (host.product) this.report(host, device, "temp");
+    if (cloud.product === undefined) return;
+    for (const device of devices) this.desire(device, "temp");
+  }
+
+  #act(): void {
+    const random = this.#random;
+    const device = random.pick(this.#cluster.devices);
+    const dice = random.fraction();
+    if (dice < 0.02) this.#putModel(random.pick(modelNames));
+    else if (dice < 0.025) this.#delete(deviceModelKind, random.pick(modelNames));
+    else if (dice < 0.06) this.#putDevice(device);
+    else if (dice < 0.08) this.#delete(deviceKind, device);
+    else if (dice < 0.18) this.desire(device, random.pick(writable));
+    else this.#deviceActs(device);
+  }
+
+  #deviceActs(device: string): void {
+    const random = this.#random;
+    const host = random.pick([...this.#cluster.nodes, ...this.#cluster.clones]);
+    if (host.product === undefined) return;
+    const dice = random.fraction();
+    if (dice < 0.1) this.#wish(host, device, random.pick(writable));
+    else if (dice < 0.18)
+      this.#say(host, `${device}/state/update`, { state: random.pick(["online", "offline", "ok"]) });
+    else if (dice < 0.21) this.#badInput(host, device);
+    else if (dice < 0.24) this.#say(host, `${device}/twin/update`, { twin: { extra: null } });
+    else {
+      // Devices often say several things at once.
+      const count = random.chance(0.1) ? random.between(5, 40) : 1;
+      for (let index = 0; index < count; index += 1) {
+        this.report(host, device, random.pick([...writable, "extra"]));
+      }
+    }
+  }
+
+  #value(property: string): string {
+    return this.#cluster.ledger.nextValue(numbers.includes(property) ? "" : "v");
+  }
+
+  /** @returns the value */
+  report(host: NodeHost, device: string, property: string): string {
+    const value = this.#value(property);
+    const large = this.#random.chance(this.#large) && texts.includes(property);
+    const said = large ? value.padEnd(20, ".") + this.#noise(this.#random.between(10_000, 60_000)) : value;
+    this.#publish(host, device, said, { [property]: { actual: { value: said } } });
+    return said;
+  }
+
+  /** Text that does not compress to nothing. */
+  #noise(length: number): string {
+    return Buffer.from(this.#random.bytes(Math.floor(length / 2))).toString("hex");
+  }
+
+  /** A device, or an application beside it, wants something. */
+  #wish(host: NodeHost, device: string, property: string): void {
+    const value = this.#value(property);
+    this.#publish(host, device, value, { [property]: { expected: { value } } });
+  }
+
+  #publish(host: NodeHost, device: string, value: string, twin: JsonObject): void {
+    const { ledger } = this.#cluster;
+    const published = ledger.publish({ value, node: host.node, publisher: `${host.name} ${device}` });
+    this.#say(host, `${device}/twin/update`, { event_id: value.slice(0, 20), twin }, published);
+  }
+
+  #say(host: NodeHost, topic: string, message: JsonObject, published?: Published): void {
+    this.#send(host, topic, Buffer.from(JSON.stringify(message)), published);
+  }
+
+  #badInput(host: NodeHost, device: string): void {
+    const payload = this.#random.pick(["{", "[]", '{"twin":1}', '{"twin":{"level":{"actual":{"value":5}}}}']);
+    this.#send(host, `${this.#random.pick([device, "nobody"])}/twin/update`, Buffer.from(payload));
+  }
+
+  /** @param topic begins with the device's name */
+  #send(host: NodeHost, topic: string, payload: Buffer, published?: Published): void {
+    const { world } = this.#cluster;
+    const edge = host.product as Edge;
+    const command = parseTopic(`$hw/events/device/${topic}`) as DeviceCommand;
+    let isDone = false;
+    edge.twin.receive(command, payload, (error) => {
+      if (isDone) world.fail(`${host.name} answered a message twice`);
+      isDone = true;
+      if (error !== undefined || published === undefined) return;
+      const { value } = published;
+      if (host.refused.has(value.slice(0, 20))) return;
+      published.acked = host.isDurable(value);
+      // Whoever listens to answers would have been told of a refusal.
+      if (!published.acked && !/^d[13579]/.test(topic))
+        world.fail(`${host.name} acked ${value}, which is not durable`);
+    });
+  }
+
+  #putModel(name: string): void {
+    const marker = this.#cluster.ledger.nextValue("w");
+    const properties = [...texts, ...numbers]
+      .filter(() => this.#random.chance(0.85))
+      .map((property) => ({
+        name: property,
+        type: numbers.includes(property) ? "INT" : "STRING",
+        accessMode: this.#random.chance(0.95) ? "ReadWrite" : "ReadOnly",
+      }));
+    const spec = { protocol: "sim", properties: [...properties, { name: "fixed", type: "STRING" }] };
+    const object = this.#object("DeviceModel", name, marker, spec);
+    this.#write(`devicemodels/default/${name}`, new Map([[markerField, marker]]), (cloud) =>
+      cloud.resources.put(deviceModelKind, ref(name), object),
+    );
+  }
+
+  #putDevice(name: string): void {
+    const random = this.#random;
+    const marker = this.#cluster.ledger.nextValue("w");
+    const set = new Map<string, string | undefined>(fields.map((field) => [field, undefined]));
+    set.set(markerField, marker);
+    for (const property of writable) if (random.chance(0.3)) set.set(property, this.#value(property));
+    const properties = writable.map((property) => {
+      const value = set.get(property);
+      return value === undefined ? { name: property } : { name: property, desired: { value } };
+    });
+    const nodeName = random.pick(this.#cluster.nodes).name;
+    const spec = { deviceModelRef: { name: random.pick(modelNames) }, nodeName, properties };
+    const object = this.#object("Device", name, marker, spec);
+    this.#write(`devices/default/${name}`, set, (cloud) =>
+      cloud.resources.put(deviceKind, ref(name), object),
+    );
+  }
+
+  #object(kind: string, name: string, marker: string, spec: JsonObject): KubeObject {
+    const metadata = { name, namespace: "default", annotations: { sim: marker } };
+    return { apiVersion: "devices.kubeedge.io/v1beta1", kind, metadata, spec };
+  }
+
+  #delete(kind: typeof deviceKind, name: string): void {
+    const set = new Map<string, string | undefined>(fields.map((field) => [field, undefined]));
+    this.#write(`${kind.plural}/default/${name}`, set, (cloud) => cloud.resources.delete(kind, ref(name)));
+  }
+
+  desire(device: string, property: string): void {
+    const value = this.#value(property);
+    this.#write(`devices/default/${device}`, new Map([[property, value]]), (cloud) =>
+      setDesired(cloud.resources, cloud.environment.clock, ref(device), { property, value }),
+    );
+  }
+
+  /** Writes to the API. What is refused was never promised. */
+  #write(
+    key: string,
+    set: ReadonlyMap<string, string | undefined>,
+    write: (cloud: Cloud) => Promise<object>,
+  ): void {
+    const { cloud, ledger, world } = this.#cluster;
+    if (cloud.product === undefined) return;
+    const noted = ledger.write(key, set);
+    write(cloud.product).then(
+      (answer) => {
+        if (isFailure(answer)) noted.refused();
+        else noted.acked();
+      },
+      (error: unknown) => {
+        if (error instanceof TidemarkError) return;
+        world.fail(`a write threw ${String(error)}`);
+      },
+    );
+  }
+}
+
+function ref(name: string): ObjectRef {
+  return { namespace: "default", name };
+}

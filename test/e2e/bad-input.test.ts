@@ -125,8 +125,10 @@ t.test(
     });
     const site = new Site(t, disk);
     await site.startAll();
-    // Again, on the ports that it has now: when it starts again by itself it is to be found there.
+    // Again, on the ports that they have now: when they start again by themselves they are to be found there.
     await site.edge?.end("SIGTERM");
+    await site.cloud?.end("SIGTERM");
+    await site.startCloud();
     await site.startEdge();
     await writeFile(join(disk, "filler"), Buffer.alloc(6 * 1024 * 1024));
     const client = await site.connect();
@@ -148,13 +150,23 @@ t.test(
     );
     client.end(true);
     await rm(join(disk, "filler"));
-    await eventually("the node serving again", async () => {
-      try {
-        await publishAll(site, ["99"]);
-        return (await site.property()).reported?.value === "99" || undefined;
-      } catch {
-        return undefined;
-      }
+    // It tries again after 1, 2, 4, … s.
+    const serving = eventually(
+      "the node serving again",
+      async () => {
+        try {
+          await publishAll(site, ["99"]);
+          return (await site.property()).reported?.value === "99" || undefined;
+        } catch {
+          return undefined;
+        }
+      },
+      80_000,
+    );
+    await serving.catch((error: unknown) => {
+      t.comment(site.edge?.output);
+      t.comment(site.cloud?.output);
+      throw error;
     });
   },
 );

@@ -54,7 +54,7 @@ export async function runSeed(options: RunOptions, print?: (line: string) => voi
 /** Looks again and again whether somebody was told too early that something is durable. */
 function watchAcks(cluster: Cluster): void {
   const { world } = cluster;
-  world.after(7, () => {
+  world.after(25, () => {
     for (const ack of falseAcks(cluster)) world.fail(ack);
     watchAcks(cluster);
   });

@@ -118,7 +118,7 @@ t.test(
   { skip },
   async (t) => {
     const disk = await mkdtemp(join(tmpdir(), "tidemark-disk-"));
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=24m", "tmpfs", disk]);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64m", "tmpfs", disk]);
     t.teardown(() => {
       execFileSync("umount", ["-l", disk]);
       rmdirSync(disk);
@@ -130,7 +130,7 @@ t.test(
     await site.cloud?.end("SIGTERM");
     await site.startCloud();
     await site.startEdge();
-    await writeFile(join(disk, "filler"), Buffer.alloc(6 * 1024 * 1024));
+    await writeFile(join(disk, "filler"), Buffer.alloc(36 * 1024 * 1024));
     const client = await site.connect();
     client.on("error", () => undefined);
     const large = JSON.stringify({ twin: { blob: { actual: { value: "x".repeat(60_000) } } } });

@@ -1,5 +1,6 @@
 /** What disks and people do to real processes: each told clearly, and nothing else harmed. */
 import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { rmdirSync } from "node:fs";
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -133,7 +134,9 @@ t.test(
     await writeFile(join(disk, "filler"), Buffer.alloc(36 * 1024 * 1024));
     const client = await site.connect();
     client.on("error", () => undefined);
-    const large = JSON.stringify({ twin: { blob: { actual: { value: "x".repeat(60_000) } } } });
+    // Random, so that nothing makes it smaller on the disk.
+    const value = randomBytes(45_000).toString("base64");
+    const large = JSON.stringify({ twin: { blob: { actual: { value } } } });
     let acknowledged = 0;
     const publish = (): Promise<boolean> =>
       Promise.race([client.publishAsync(`${topic}/update`, large, { qos: 1 }), rejectAfter(5000)]).then(

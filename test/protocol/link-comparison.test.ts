@@ -40,14 +40,15 @@ class Chain {
   }
 }
 
-function verdictOf(mine: Chain, claim: Claim, named: Iterable<number> = []): Promise<Verdict> {
+/** @param agreed what an earlier round found */
+function verdictOf(mine: Chain, claim: Claim, named: Iterable<number> = [], agreed = 0): Promise<Verdict> {
   const hashes = new Map<number, Uint8Array>();
   for (const seq of positionsToCheck(claim, mine.end)) {
     const hash = mine.hashes.get(seq);
     if (hash !== undefined) hashes.set(seq, hash);
   }
   const boundaryAfter = async (seq: number): Promise<number | undefined> => mine.boundaries(seq, mine.end)[0];
-  return compare({ end: mine.end, claim, hashes, named: new Set(named), boundaryAfter });
+  return compare({ end: mine.end, claim, hashes, named: new Set(named), agreed, boundaryAfter });
 }
 
 function chain(...contents: readonly string[]): Chain {
@@ -60,6 +61,21 @@ t.test("a peer with a part of mine, or all, or nothing, agrees", async (t) => {
   for (const theirs of [chain(), chain("a"), chain("a", "b")]) {
     t.same(await verdictOf(chain("a", "b"), theirs.claim([])), { kind: "agrees" });
   }
+});
+
+t.test("what an earlier round found to agree is not looked for again", async (t) => {
+  // All that was named this time lies past the parting: without the earlier round it would begin at the start again.
+  const mine = chain("a", "b", "c").commit(3, "x").commit(1, "y");
+  const theirs = chain("a", "b", "c").commit(3, "p").commit(1, "q");
+  const answer = theirs.claim([6, 7]);
+  t.same(await verdictOf(mine, answer, [6, 7], 3), { kind: "rolledBack", common: 3 });
+  t.same(await verdictOf(mine, answer, [6, 7]), { kind: "narrow", from: 0, to: 6 });
+  const less = chain("a", "b").claim([]);
+  t.same(
+    await verdictOf(mine, less, [], 3),
+    { kind: "agrees" },
+    "a peer that has less now is taken at its word",
+  );
 });
 
 t.test("a peer that has all of mine and more says that I was rolled back, and to where", async (t) => {

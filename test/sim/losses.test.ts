@@ -43,6 +43,26 @@ t.test(
   },
 );
 
+t.test("where two histories part is found while one of them grows", async (t) => {
+  const scenario = await Scenario.begin(t);
+  const lost: string[] = [];
+  const divergent: string[] = [];
+  for (let commit = 0; commit < 20; commit += 1) lost.push(...(await scenario.report(2)));
+  const copy = scenario.nodeHost.disk.snapshot();
+  for (let commit = 0; commit < 10; commit += 1) lost.push(...(await scenario.report(3)));
+  await scenario.agrees();
+  // The hello is on its way for so long that much is appended before the answer comes.
+  scenario.cluster.network.line("node-1").delayMs = 1500;
+  await scenario.rollBack(scenario.nodeHost, copy);
+  for (let commit = 0; commit < 40; commit += 1) {
+    divergent.push(...(await scenario.report(commit === 0 ? 22 : 1)));
+    await scenario.run(200);
+  }
+  await scenario.agrees();
+  t.strictSame(await scenario.valuesInCloud(), [...lost, ...divergent]);
+  await scenario.end();
+});
+
 t.test("a cloud that is put back to an earlier copy gets its own events back from the node", async (t) => {
   const scenario = await Scenario.begin(t);
   const copy = scenario.cloudHost.disk.snapshot();

@@ -26,9 +26,9 @@ export class HybridClock {
   #wallBefore: number;
   #monotonicBefore: number;
   #eraPlausible: boolean;
-  /** What was written at later times than this, was written by a clock that was never set. */
   /** The wall clock at the last `now`. */
   #readAt: number | undefined;
+  /** What was written at later times than this, was written by a clock that was never set. */
   readonly #unsetSince: number;
   readonly #corrections: Draft[] = [];
 

@@ -69,49 +69,68 @@ export function encodeSegment(
   digest: Digest,
   macKey?: Uint8Array,
 ): { segment: Segment; hash: Uint8Array } {
-  const { count = draft.events.length } = draft;
+  const { origin, lo, seen, events: pieces, count = pieces.length } = draft;
+  const hasMac = macKey !== undefined;
+  const { bytes, eventsAt, hashedLength } = layOut({ origin, lo, count, seen, pieces, hasMac });
+  const hash = digest.sha256(hashBefore, bytes.subarray(0, hashedLength));
+  if (hasMac) bytes.set(digest.hmacSha256(macKey, hash).subarray(0, macLength), hashedLength);
+  finish(bytes, digest);
+  const events = bytes.subarray(eventsAt, hashedLength);
+  const mac = hasMac ? bytes.subarray(hashedLength, hashedLength + macLength) : undefined;
+  return { segment: { origin, lo, count, seen, events, mac, bytes }, hash };
+}
+
+/** The bytes of a segment whose MAC, if it has one, is known: the same, to the bit, as its origin made them. */
+export function rebuildSegment(parts: Omit<Segment, "bytes">, digest: Digest): Uint8Array {
+  const { origin, lo, count, seen, events, mac } = parts;
+  const layout = { origin, lo, count, seen, pieces: [events], hasMac: mac !== undefined };
+  const { bytes, hashedLength } = layOut(layout);
+  if (mac !== undefined) bytes.set(mac, hashedLength);
+  finish(bytes, digest);
+  return bytes;
+}
+
+interface Layout extends Pick<Segment, "origin" | "lo" | "count" | "seen"> {
+  readonly pieces: readonly Uint8Array[];
+  readonly hasMac: boolean;
+}
+
+/** Everything before the MAC, and room for what comes after. */
+function layOut({ origin, lo, count, seen, pieces, hasMac }: Layout): {
+  bytes: Uint8Array;
+  eventsAt: number;
+  hashedLength: number;
+} {
   let eventsLength = 0;
-  for (const event of draft.events) eventsLength += event.length;
-  const eventsAt = headerLength + draft.seen.length * seenLength;
+  for (const piece of pieces) eventsLength += piece.length;
+  const eventsAt = headerLength + seen.length * seenLength;
   const hashedLength = eventsAt + eventsLength;
-  const length = hashedLength + (macKey === undefined ? 0 : macLength) + crcLength;
-  const bytes = new Uint8Array(length);
+  const bytes = new Uint8Array(hashedLength + (hasMac ? macLength : 0) + crcLength);
   const view = new DataView(bytes.buffer);
   bytes[0] = segmentVersion;
   bytes[1] = kindCommit;
-  bytes[2] = macKey === undefined ? 0 : flagMac;
-  bytes[3] = draft.seen.length;
-  writeAscii(bytes, 4, draft.origin);
-  writeU64(view, 18, draft.lo);
+  bytes[2] = hasMac ? flagMac : 0;
+  bytes[3] = seen.length;
+  writeAscii(bytes, 4, origin);
+  writeU64(view, 18, lo);
   view.setUint32(26, count);
   view.setUint32(30, eventsLength);
-  draft.seen.forEach((entry, index) => {
+  seen.forEach((entry, index) => {
     const at = headerLength + index * seenLength;
     writeAscii(bytes, at, entry.origin);
     writeU64(view, at + incarnationLength, entry.seq);
   });
   let at = eventsAt;
-  for (const event of draft.events) {
-    bytes.set(event, at);
-    at += event.length;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
   }
-  const hash = digest.sha256(hashBefore, bytes.subarray(0, hashedLength));
-  if (macKey !== undefined) {
-    bytes.set(digest.hmacSha256(macKey, hash).subarray(0, macLength), hashedLength);
-  }
-  view.setUint32(length - crcLength, digest.crc32(bytes.subarray(0, length - crcLength)));
-  return {
-    segment: {
-      origin: draft.origin,
-      lo: draft.lo,
-      count,
-      seen: draft.seen,
-      events: bytes.subarray(eventsAt, hashedLength),
-      mac: macKey === undefined ? undefined : bytes.subarray(hashedLength, hashedLength + macLength),
-      bytes,
-    },
-    hash,
-  };
+  return { bytes, eventsAt, hashedLength };
+}
+
+function finish(bytes: Uint8Array, digest: Digest): void {
+  const crcAt = bytes.length - crcLength;
+  new DataView(bytes.buffer).setUint32(crcAt, digest.crc32(bytes.subarray(0, crcAt)));
 }
 
 /**

@@ -18,18 +18,29 @@ export interface Store {
   get(name: string): Promise<Uint8Array | undefined>;
   /** Names that begin so, in order. */
   names(prefix: string): Promise<string[]>;
+  /** Of the names that begin with `prefix`, the greatest that is not after `name`, and its newest committed value. */
+  floor(prefix: string, name: string): Promise<NamedValue | undefined>;
   /** All logs that hold a segment. */
   logs(): Promise<LogId[]>;
   /**
    * Segments of one log in order of position, from the one that holds `position` or, where none does, the next one.
    * Returns at least one if there is one, then stops at `maxBytes`. A record that can't be read comes back with
-   * `segment` undefined, so that what follows it can still be had.
+   * `segment` undefined, so that what follows it can still be had. Of a block come its members; of a damaged one, a
+   * damaged record for each run of one origin's sequences, from `position` on.
    */
   read(log: LogId, position: number, maxBytes: number): Promise<ReadRecord[]>;
   /** Segments of one origin in order of sequence, from the one that holds `seq` or, where none does, the next one. */
   readOrigin(log: LogId, origin: Incarnation, seq: number, maxBytes: number): Promise<ReadRecord[]>;
   /** The last record of a log by position. */
   last(log: LogId): Promise<ReadRecord | undefined>;
+  /** What is stored of a log, by what its index says: nothing of it is read. */
+  shape(log: LogId): Promise<LogShape>;
+  /**
+   * The one compressed record that a block's members become. A commit does this itself where it was not done before,
+   * and holds up the commits behind it meanwhile.
+   * @param members dense in position; `maxBlockBytes` at most
+   */
+  pack(members: readonly StoredSegment[]): Promise<Uint8Array>;
   /** Bytes on the disk, roughly. */
   sizeBytes(): Promise<number>;
   /** Waits for commits under way. Idempotent. */
@@ -62,10 +73,52 @@ export interface DamagedRecord {
   readonly segment: undefined;
 }
 
+/**
+ * Neighbours in arrival order, kept as one compressed record. Where they are, and what they are, stays as it was: each
+ * is read as a segment of its own.
+ */
+export interface StoredBlock {
+  readonly log: LogId;
+  /** Position of the first event of the first member. */
+  readonly from: number;
+  /** Position of the last event of the last member. */
+  readonly to: number;
+  /** In order of position, without a gap between them. */
+  readonly members: readonly StoredSegment[];
+  /** What `Store.pack` made of the members. */
+  readonly packed?: Uint8Array;
+}
+
+/** Bytes of all segments of one block. Much less is usual: such a one holds a single large segment. */
+export const maxBlockBytes: number = 4 * 1024 * 1024;
+
+export interface NamedValue {
+  readonly name: string;
+  readonly value: Uint8Array;
+}
+
+export interface LogShape {
+  /** Segments that are a record each, and their bytes. */
+  readonly segments: number;
+  readonly segmentBytes: number;
+  readonly segmentEvents: number;
+  /** Blocks, and the bytes of the segments in them before they were compressed. */
+  readonly blocks: number;
+  readonly blockEvents: number;
+  readonly blockSegmentBytes: number;
+  /** Bytes of their compressed records. */
+  readonly blockBytes: number;
+}
+
 export interface StoreBatch {
   readonly segments: readonly StoredSegment[];
+  /** Take the place of whatever is stored at their positions. */
+  readonly blocks?: readonly StoredBlock[];
   /** Named values to set; `undefined` removes one. */
   readonly values?: ReadonlyMap<string, Uint8Array | undefined>;
-  /** Segments to take out, by log and position (a rolled-back origin's divergent tail). */
+  /**
+   * Segments to take out, by log and position (a rolled-back origin's divergent tail). A block that holds one is
+   * replaced by what is left of it.
+   */
   readonly remove?: readonly { readonly log: LogId; readonly position: number }[];
 }

@@ -3,9 +3,12 @@ import type { Level } from "level";
 import type { Incarnation, LogId } from "../event.ts";
 import type { DamagedRecord, ReadRecord, StoredSegment } from "../store-port.ts";
 import { isDamage } from "./level-errors.ts";
-import { type KeyRange, bodyPrefix, numberOf, numbered, rangeOf } from "./level-keys.ts";
+import { type KeyRange, bodyPrefix, numberOf, numbered, positionPrefix, rangeOf } from "./level-keys.ts";
 import { nodeDigest } from "./node-digest.ts";
+import { type Block, membersFrom } from "./block.ts";
+import { decodeBlockRecord } from "./block-record.ts";
 import { type IndexEntry, decodeEntry, decodeRecord, unseal } from "./record.ts";
+import { damagedRuns } from "./runs.ts";
 
 const scanBytes = 1024 * 1024;
 const scanRowsFirst = 16;
@@ -14,6 +17,11 @@ const scanRowsMax = 1000;
 export type Database = Level<string, Uint8Array>;
 /** What the store held at one moment: an index and the bodies it names, whatever is taken out meanwhile. */
 export type Snapshot = ReturnType<Database["snapshot"]>;
+/** Where to read: what is committed now, or what was at a snapshot. */
+export interface View {
+  readonly database: Database;
+  readonly snapshot?: Snapshot;
+}
 export type Row = readonly [key: string, value: Uint8Array];
 /** A row of an index. `entry` is undefined when its seal does not fit. */
 export interface Found {
@@ -43,14 +51,11 @@ export async function undamaged<T>(read: () => Promise<T>): Promise<T | undefine
  * Rows of a range, in chunks that grow. Where a block of LevelDB's is damaged, its rows are passed over: a chunk that
  * fails is read again row by row, because LevelDB tells only at the end, and takes the good rows with it.
  */
-export async function* rowsOf(
-  range: KeyRange,
-  database: Database,
-  snapshot: Snapshot,
-): AsyncGenerator<Row[]> {
+export async function* rowsOf(range: KeyRange, { database, snapshot }: View): AsyncGenerator<Row[]> {
   let gte = range.gte;
   for (const careful of [false, true]) {
-    const iterator = database.iterator({ gte, lt: range.lt, snapshot, highWaterMarkBytes: scanBytes });
+    const options = { gte, lt: range.lt, highWaterMarkBytes: scanBytes };
+    const iterator = database.iterator(snapshot === undefined ? options : { ...options, snapshot });
     try {
       for (let size = careful ? 1 : scanRowsFirst; ; size = careful ? 1 : Math.min(size * 4, scanRowsMax)) {
         const rows = await iterator.nextv(size);
@@ -67,28 +72,109 @@ export async function* rowsOf(
   }
 }
 
-/** Where the segment begins that holds `number`; `number` itself where none does. */
-export async function startOf(
-  index: Index,
-  number: number,
-  database: Database,
-  snapshot: Snapshot,
-): Promise<number> {
-  const range = { gte: index.prefix, lte: numbered(index.prefix, number), reverse: true, snapshot };
-  const row = await undamaged(() => firstRow(database, range));
+/** Where the segment or the block begins that holds `number`; `number` itself where none does. */
+async function startOf(index: Index, number: number, view: View): Promise<number> {
+  const range = { gte: index.prefix, lte: numbered(index.prefix, number), reverse: true };
+  const row = await undamaged(() => firstRow(range, view));
   const before = row && foundIn(index, row);
   const covers = before?.entry !== undefined && before.at + before.entry.count > number;
   return covers ? before.at : number;
 }
 
-export async function bodiesOf(
+/**
+ * Records from the one that holds `number` or, where none does, the next one; at least one if there is one, then up to
+ * `maxBytes`.
+ */
+export async function recordsFrom(
   index: Index,
-  found: readonly Found[],
-  database: Database,
-  snapshot?: Snapshot,
+  number: number,
+  maxBytes: number,
+  view: View,
 ): Promise<ReadRecord[]> {
+  const start = await startOf(index, number, view);
+  const range = { ...rangeOf(index.prefix), gte: numbered(index.prefix, start) };
+  const records: ReadRecord[] = [];
+  let waiting: Found[] = [];
+  let sizeBytes = 0;
+  const isFull = (more: number): boolean => {
+    sizeBytes += more;
+    return sizeBytes > maxBytes && records.length + waiting.length > 0;
+  };
+  const settle = async (): Promise<void> => {
+    records.push(...(await bodiesOf(index, waiting, view)));
+    waiting = [];
+  };
+  scan: for await (const rows of rowsOf(range, view)) {
+    for (const row of rows) {
+      const next = foundIn(index, row);
+      if (next === undefined) continue;
+      if (next.entry?.runs === undefined) {
+        if (isFull(next.entry?.sizeBytes ?? row[1].length)) break scan;
+        waiting.push(next);
+        continue;
+      }
+      await settle();
+      for await (const record of membersOf({ ...index, at: next.at, entry: next.entry }, number, view)) {
+        if (isFull(record.segment?.length ?? 0)) break scan;
+        records.push(record);
+      }
+    }
+  }
+  await settle();
+  return index.origin === undefined ? records : withoutRepeats(records);
+}
+
+/** The members of a block that hold `number` and what comes after it, in the order of the index. */
+async function* membersOf(
+  { log, origin, at, entry }: Pick<Index, "log" | "origin"> & { at: number; entry: IndexEntry },
+  number: number,
+  view: View,
+): AsyncGenerator<ReadRecord> {
+  const block = await blockOf(log, entry, view);
+  if (block !== undefined) {
+    for (const member of membersFrom(block, { origin, at, count: entry.count }, number))
+      yield block.stored(member);
+    return;
+  }
+  const key = numbered(positionPrefix(log), entry.position);
+  const table = origin === undefined ? entry : await entryAt(key, view);
+  if (table?.arrival === entry.arrival && table.runs !== undefined) {
+    const end = at + entry.count;
+    for (const record of damagedRuns(log, table.runs, origin, number))
+      if (origin === undefined || (record.lo ?? end) < end) yield record;
+  } else {
+    yield { log, origin, lo: at, count: entry.count, position: 0, segment: undefined };
+  }
+}
+
+/** @returns undefined where the block is gone or damaged */
+export async function blockOf(log: LogId, entry: IndexEntry, view: View): Promise<Block | undefined> {
+  const key = numbered(bodyPrefix, entry.arrival);
+  const [body] = await getAll([key], view);
+  const block = body && decodeBlockRecord(key, body, nodeDigest);
+  return block?.log === log && block.members[0]?.position === entry.position ? block : undefined;
+}
+
+export async function entryAt(key: string, view: View): Promise<IndexEntry | undefined> {
+  const [value] = await getAll([key], view);
+  return value && decodeEntry(key, value, nodeDigest);
+}
+
+/** What came again, because it was damaged, lies also where it was: each sequence is had once. */
+function withoutRepeats(records: readonly ReadRecord[]): ReadRecord[] {
+  let next = 0;
+  return records.filter((record) => {
+    if (record.lo === undefined) return true;
+    if (record.lo < next) return false;
+    if (record.segment !== undefined) next = record.lo + record.count;
+    return true;
+  });
+}
+
+export async function bodiesOf(index: Index, found: readonly Found[], view: View): Promise<ReadRecord[]> {
+  if (found.length === 0) return [];
   const keys = found.map(({ entry }) => numbered(bodyPrefix, entry?.arrival ?? 0));
-  const bodies = await getAll(database, keys, snapshot);
+  const bodies = await getAll(keys, view);
   return found.map(({ at, entry }, nth) => {
     const key = keys[nth];
     const body = bodies[nth];
@@ -100,9 +186,8 @@ export async function bodiesOf(
 
 /** One point each, where LevelDB would fail them all for one that is damaged. */
 export async function getAll(
-  database: Database,
   keys: string[],
-  snapshot: Snapshot | undefined,
+  { database, snapshot }: View,
 ): Promise<(Uint8Array | undefined)[]> {
   const options = snapshot === undefined ? {} : { snapshot };
   const values = await undamaged(() => database.getMany(keys, options));
@@ -113,10 +198,10 @@ export async function getAll(
 }
 
 export async function firstRow(
-  database: Database,
-  range: { gte: string; lt?: string; lte?: string; reverse?: boolean; snapshot?: Snapshot },
+  range: { gte: string; lt?: string; lte?: string; reverse?: boolean },
+  { database, snapshot }: View,
 ): Promise<Row | undefined> {
-  const iterator = database.iterator(range);
+  const iterator = database.iterator(snapshot === undefined ? range : { ...range, snapshot });
   try {
     return (await iterator.nextv(1))[0];
   } finally {

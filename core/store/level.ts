@@ -10,12 +10,10 @@ import { join } from "node:path";
 import { Level } from "level";
 import { TidemarkError } from "../errors.ts";
 import type { Incarnation, LogId } from "../event.ts";
-import type { ReadRecord, Store, StoreBatch, StoredSegment } from "../store-port.ts";
+import type { LogShape, NamedValue, ReadRecord, Store, StoreBatch, StoredSegment } from "../store-port.ts";
 import { commitError, openError, readError, storeClosed, storeDamaged } from "./level-errors.ts";
 import {
-  bodyPrefix,
   logOf,
-  numbered,
   originPrefix,
   positionPrefix,
   positionsPrefix,
@@ -25,22 +23,25 @@ import {
 } from "./level-keys.ts";
 import {
   type Database,
-  type Found,
   type Index,
-  type Row,
-  type Snapshot,
-  bodiesOf,
+  type View,
   firstRow,
   foundIn,
   newestArrival,
+  recordsFrom,
   rowsOf,
-  startOf,
   undamaged,
 } from "./level-read.ts";
+import { packBlock } from "./block-record.ts";
+import { checkBlock } from "./block.ts";
+import { shapeOf } from "./level-shape.ts";
+import { BatchWriter, blockQuality } from "./level-write.ts";
 import { nodeDigest } from "./node-digest.ts";
-import { type IndexEntry, decodeEntry, encodeEntry, encodeRecord, seal, unseal } from "./record.ts";
+import { decodeEntry, seal, unseal } from "./record.ts";
 
-export const storeVersion = 1;
+/** 1: segments; 2: blocks too. A store becomes the second with its first block. */
+export const storeVersion = 2;
+const storeVersionFirst = 1;
 
 /** Commits wait here up to this many bytes of segments; one beyond it is refused with LOG_OVERLOADED. */
 const maxWaitingBytes = 64 * 1024 * 1024;
@@ -52,8 +53,6 @@ export interface LevelStoreOptions {
    */
   readonly unsafeNoSync?: boolean;
 }
-
-type Removal = NonNullable<StoreBatch["remove"]>[number];
 
 export class LevelStore implements Store {
   readonly directory: string;
@@ -132,9 +131,8 @@ export class LevelStore implements Store {
     const version = sealed && unseal(versionKey, sealed, nodeDigest)?.[0];
     if (version === undefined) {
       // A new store, or one that lost this value to damage: records carry a version of their own.
-      await database.put(versionKey, seal(versionKey, Uint8Array.of(storeVersion), nodeDigest), {
-        sync: this.#sync,
-      });
+      const first = seal(versionKey, Uint8Array.of(storeVersionFirst), nodeDigest);
+      await database.put(versionKey, first, { sync: this.#sync });
     } else if (version > storeVersion) {
       const what =
         `${this.directory} was written in store format ${version}, and this version of Tidemark knows ${storeVersion}:` +
@@ -149,8 +147,10 @@ export class LevelStore implements Store {
     if (this.#closing) throw storeClosed(this.directory);
     if (this.#failure !== undefined) throw this.#failure;
     let sizeBytes = 0;
-    for (const { log, segment } of batch.segments) {
-      // What can't be a key is refused here: later it would count as a failure of the disk.
+    const blocks = batch.blocks ?? [];
+    // What can't be written is refused here: later it would count as a failure of the disk.
+    for (const block of blocks) checkBlock(block);
+    for (const { log, segment } of [...batch.segments, ...blocks.flatMap(({ members }) => members)]) {
       positionPrefix(log);
       sizeBytes += segment.length;
     }
@@ -169,61 +169,21 @@ export class LevelStore implements Store {
   async #write(database: Database, batch: StoreBatch): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     try {
-      const removed = batch.remove === undefined ? [] : await this.#removedKeys(database, batch.remove);
-      const writes: Row[] = [];
-      for (const segment of batch.segments) this.#place(segment, writes);
-      for (const [name, value] of batch.values ?? []) {
-        const key = valuesPrefix + name;
-        if (value === undefined) removed.push(key);
-        else writes.push([key, seal(key, value, nodeDigest)]);
-      }
+      const writer = new BatchWriter(database, () => this.#nextArrival++);
+      await writer.takeOut(batch);
+      for (const segment of batch.segments) writer.place(segment);
+      for (const block of batch.blocks ?? []) writer.placeBlock(block);
+      if ((batch.blocks ?? []).length > 0) writer.version(storeVersion);
+      for (const [name, value] of batch.values ?? []) writer.value(name, value);
       // A chained batch: an array of operations costs two to five times as much.
       const chained = database.batch();
-      for (const key of removed) chained.del(key);
-      for (const [key, value] of writes) chained.put(key, value);
+      for (const key of writer.deleted) chained.del(key);
+      for (const [key, value] of writer.rows) chained.put(key, value);
       await chained.write({ sync: this.#sync });
     } catch (error) {
       this.#failure = commitError(this.directory, error);
       throw this.#failure;
     }
-  }
-
-  #place(stored: StoredSegment, writes: Row[]): void {
-    const { log, origin, lo, count, position } = stored;
-    const arrival = this.#nextArrival;
-    this.#nextArrival += 1;
-    const entry = { arrival, sizeBytes: stored.segment.length, origin, lo, count, position };
-    const bodyKey = numbered(bodyPrefix, arrival);
-    const positionKey = numbered(positionPrefix(log), position);
-    const originKey = numbered(originPrefix(log, origin), lo);
-    writes.push(
-      [bodyKey, encodeRecord(bodyKey, stored, nodeDigest)],
-      [positionKey, encodeEntry(positionKey, entry, nodeDigest)],
-      [originKey, encodeEntry(originKey, entry, nodeDigest)],
-    );
-  }
-
-  async #removedKeys(database: Database, removals: readonly Removal[]): Promise<string[]> {
-    const keys: string[] = [];
-    for (const { log, position } of removals) {
-      const positionKey = numbered(positionPrefix(log), position);
-      keys.push(positionKey);
-      const entry = await this.#entryAt(database, positionKey);
-      if (entry === undefined) continue;
-      // After damage, both the body's number and the place in the origin may have gone to another segment.
-      const index = { log, prefix: positionPrefix(log), origin: undefined };
-      const [record] = await bodiesOf(index, [{ at: position, entry }], database);
-      if (record?.segment !== undefined) keys.push(numbered(bodyPrefix, entry.arrival));
-      const originKey = numbered(originPrefix(log, entry.origin), entry.lo);
-      const byOrigin = await this.#entryAt(database, originKey);
-      if (byOrigin === undefined || byOrigin.arrival === entry.arrival) keys.push(originKey);
-    }
-    return keys;
-  }
-
-  async #entryAt(database: Database, key: string): Promise<IndexEntry | undefined> {
-    const value = await undamaged(() => database.get(key));
-    return value && decodeEntry(key, value, nodeDigest);
   }
 
   /** @throws SEGMENT_CORRUPT when the value is there, and damaged */
@@ -242,10 +202,10 @@ export class LevelStore implements Store {
   }
 
   names(prefix: string): Promise<string[]> {
-    return this.#atOneMoment(async (database, snapshot) => {
+    return this.#atOneMoment(async (view) => {
       const range = { gte: valuesPrefix + prefix, lt: rangeOf(valuesPrefix).lt };
       const names: string[] = [];
-      for await (const rows of rowsOf(range, database, snapshot)) {
+      for await (const rows of rowsOf(range, view)) {
         for (const [key] of rows) {
           const name = key.slice(valuesPrefix.length);
           if (!name.startsWith(prefix)) return names;
@@ -256,13 +216,28 @@ export class LevelStore implements Store {
     });
   }
 
+  /** A name whose value is damaged is passed over: the one before it is as true. */
+  floor(prefix: string, name: string): Promise<NamedValue | undefined> {
+    return this.#atOneMoment(async (view) => {
+      const gte = valuesPrefix + prefix;
+      let range: Parameters<typeof firstRow>[0] = { gte, lte: valuesPrefix + name, reverse: true };
+      for (;;) {
+        const row = await undamaged(() => firstRow(range, view));
+        if (row === undefined || !row[0].startsWith(gte)) return undefined;
+        const value = unseal(row[0], row[1], nodeDigest);
+        if (value !== undefined) return { name: row[0].slice(valuesPrefix.length), value };
+        range = { gte, lt: row[0], reverse: true };
+      }
+    });
+  }
+
   logs(): Promise<LogId[]> {
-    return this.#atOneMoment(async (database, snapshot) => {
+    return this.#atOneMoment(async (view) => {
       const logs: LogId[] = [];
       const { gte, lt } = rangeOf(positionsPrefix);
       // One look a log: from any entry of a log straight to what follows its last.
-      for (let range = { gte, lt, snapshot }; ;) {
-        const row = await undamaged(() => firstRow(database, range));
+      for (let range = { gte, lt }; ;) {
+        const row = await undamaged(() => firstRow(range, view));
         if (row === undefined) return logs;
         const [key, value] = row;
         const isSound = decodeEntry(key, value, nodeDigest) !== undefined;
@@ -282,13 +257,23 @@ export class LevelStore implements Store {
   }
 
   last(log: LogId): Promise<ReadRecord | undefined> {
-    return this.#atOneMoment(async (database, snapshot) => {
+    return this.#atOneMoment(async (view) => {
       const index = { log, prefix: positionPrefix(log), origin: undefined };
-      const range = { ...rangeOf(index.prefix), reverse: true, snapshot };
-      const row = await undamaged(() => firstRow(database, range));
+      const range = { ...rangeOf(index.prefix), reverse: true };
+      const row = await undamaged(() => firstRow(range, view));
       const found = row && foundIn(index, row);
-      return found && (await bodiesOf(index, [found], database, snapshot))[0];
+      if (found === undefined) return undefined;
+      const last = found.at + (found.entry?.count ?? 1) - 1;
+      return (await recordsFrom(index, last, 1, view)).at(-1);
     });
+  }
+
+  shape(log: LogId): Promise<LogShape> {
+    return this.#atOneMoment((view) => shapeOf(log, view));
+  }
+
+  pack(members: readonly StoredSegment[]): Promise<Uint8Array> {
+    return packBlock(members, nodeDigest, blockQuality);
   }
 
   async sizeBytes(): Promise<number> {
@@ -302,29 +287,14 @@ export class LevelStore implements Store {
   }
 
   #readFrom(index: Index, number: number, maxBytes: number): Promise<ReadRecord[]> {
-    return this.#atOneMoment(async (database, snapshot) => {
-      const start = await startOf(index, number, database, snapshot);
-      const range = { ...rangeOf(index.prefix), gte: numbered(index.prefix, start) };
-      const found: Found[] = [];
-      let sizeBytes = 0;
-      scan: for await (const rows of rowsOf(range, database, snapshot)) {
-        for (const row of rows) {
-          const next = foundIn(index, row);
-          if (next === undefined) continue;
-          sizeBytes += next.entry?.sizeBytes ?? row[1].length;
-          if (found.length > 0 && sizeBytes > maxBytes) break scan;
-          found.push(next);
-        }
-      }
-      return bodiesOf(index, found, database, snapshot);
-    });
+    return this.#atOneMoment((view) => recordsFrom(index, number, maxBytes, view));
   }
 
-  async #atOneMoment<T>(read: (database: Database, snapshot: Snapshot) => Promise<T>): Promise<T> {
+  async #atOneMoment<T>(read: (view: Required<View>) => Promise<T>): Promise<T> {
     const database = this.#opened();
     const snapshot = database.snapshot();
     try {
-      return await read(database, snapshot);
+      return await read({ database, snapshot });
     } catch (error) {
       throw readError(this.directory, error);
     } finally {

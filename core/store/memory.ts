@@ -5,19 +5,34 @@
 import { TidemarkError, assert } from "../errors.ts";
 import type { Incarnation, LogId } from "../event.ts";
 import type { Digest, Timers } from "../ports.ts";
-import type { ReadRecord, Store, StoreBatch, StoredSegment } from "../store-port.ts";
+import type {
+  LogShape,
+  NamedValue,
+  ReadRecord,
+  Store,
+  StoreBatch,
+  StoredBlock,
+  StoredSegment,
+} from "../store-port.ts";
 import {
   type Contents,
   type Entry,
   applyWrite,
   copyOf,
   emptyContents,
-  entriesFrom,
+  blockEntry,
   lastEntry,
+  memoryBlockQuality,
+  placesFrom,
+  recordKey,
   replaceEntry,
   type Write,
 } from "./memory-contents.ts";
+import { type Part, checkBlock, membersFrom } from "./block.ts";
+import { decodeBlockRecord, packBlockSync } from "./block-record.ts";
 import { decodeRecord, encodeRecord } from "./record.ts";
+import { damagedRuns } from "./runs.ts";
+import { addToShape, emptyShape } from "./shape.ts";
 
 /** What a crash leaves of the batches that were not synced yet. */
 export interface CrashFate {
@@ -84,7 +99,7 @@ export class MemoryDisk {
     this.#contents = copyOf(snapshot.contents);
   }
 
-  /** Flips one bit in the middle of the record whose segment begins at `position`. */
+  /** Flips one bit in the middle of the record whose segment begins at `position`, or of the block that holds it. */
   damage(log: LogId, position: number): void {
     const entry = this.#entryAt(log, position);
     assert(entry.record !== undefined, "a record that is lost is not damaged");
@@ -106,9 +121,11 @@ export class MemoryDisk {
   }
 
   #entryAt(log: LogId, position: number): Entry {
-    const [entry] = entriesFrom(this.#contents, log, undefined, position);
-    assert(entry?.position === position, `a segment of ${log} begins at ${position}`);
-    return entry;
+    const [place] = placesFrom(this.#contents, log, undefined, position);
+    const isThere =
+      place !== undefined && place.at <= position && (place.entry.isBlock || place.at === position);
+    assert(isThere, `a segment of ${log} begins at ${position}`);
+    return place.entry;
   }
 
   /** For a store: takes the lock. @throws LOG_LOCKED */
@@ -201,8 +218,14 @@ export class MemoryStore implements Store {
     this.#opened();
     if (this.#closing) throw closed();
     if (this.#failure !== undefined) throw this.#failure;
+    const blocks = batch.blocks ?? [];
+    for (const block of blocks) checkBlock(block);
     this.disk.write({
-      entries: batch.segments.map((stored) => this.#entryOf(stored)),
+      entries: [
+        ...blocks.map(({ log, members }: StoredBlock) => blockEntry(log, members, this.#digest)),
+        ...batch.segments.map((stored) => this.#entryOf(stored)),
+      ],
+      digest: this.#digest,
       values: [...(batch.values ?? [])].map(([name, value]) => [name, value?.slice()]),
       remove: [...(batch.remove ?? [])],
     });
@@ -239,7 +262,8 @@ export class MemoryStore implements Store {
   #entryOf(stored: StoredSegment): Entry {
     const { log, origin, lo, count, position, segment } = stored;
     const record = encodeRecord(recordKey(stored), stored, this.#digest);
-    return { log, origin, lo, count, position, sizeBytes: segment.length, record };
+    const runs = [{ origin, lo, count, position }];
+    return { log, runs, isBlock: false, count, position, sizeBytes: segment.length, record };
   }
 
   async get(name: string): Promise<Uint8Array | undefined> {
@@ -250,59 +274,98 @@ export class MemoryStore implements Store {
     return [...this.#opened().values.keys()].filter((name) => name.startsWith(prefix)).sort();
   }
 
+  async floor(prefix: string, name: string): Promise<NamedValue | undefined> {
+    let found: string | undefined;
+    const { values } = this.#opened();
+    for (const each of values.keys()) {
+      if (each.startsWith(prefix) && each <= name && (found === undefined || each > found)) found = each;
+    }
+    const value = found === undefined ? undefined : values.get(found);
+    return found === undefined || value === undefined ? undefined : { name: found, value: value.slice() };
+  }
+
   async logs(): Promise<LogId[]> {
     return [...this.#opened().shelves.keys()].sort();
   }
 
   async read(log: LogId, position: number, maxBytes: number): Promise<ReadRecord[]> {
-    return this.#records(entriesFrom(this.#opened(), log, undefined, position), maxBytes);
+    return this.#records(log, undefined, position, maxBytes);
   }
 
   async readOrigin(log: LogId, origin: Incarnation, seq: number, maxBytes: number): Promise<ReadRecord[]> {
-    return this.#records(entriesFrom(this.#opened(), log, origin, seq), maxBytes);
+    return this.#records(log, origin, seq, maxBytes);
   }
 
   async last(log: LogId): Promise<ReadRecord | undefined> {
     const entry = lastEntry(this.#opened(), log);
-    return entry && this.#recordOf(entry);
+    return entry && this.#records(log, undefined, entry.position + entry.count - 1, 1)[0];
+  }
+
+  async shape(log: LogId): Promise<LogShape> {
+    const shape = emptyShape();
+    for (const { entry } of placesFrom(this.#opened(), log, undefined, 0)) {
+      const { count, sizeBytes, isBlock, runs, record } = entry;
+      const packedBytes = isBlock ? (record?.length ?? 0) : 0;
+      addToShape(shape, { count, sizeBytes, packedBytes, runs: isBlock ? runs : undefined });
+    }
+    return shape;
+  }
+
+  async pack(members: readonly StoredSegment[]): Promise<Uint8Array> {
+    return packBlockSync(members, this.#digest, memoryBlockQuality);
   }
 
   async sizeBytes(): Promise<number> {
     const { shelves, values } = this.#opened();
     let total = 0;
     for (const { byPosition } of shelves.values()) {
-      for (const { record } of byPosition) total += record?.length ?? 0;
+      for (const { entry } of byPosition) total += entry.record?.length ?? 0;
     }
     for (const value of values.values()) total += value.length;
     return total;
   }
 
-  #records(entries: Iterable<Entry>, maxBytes: number): ReadRecord[] {
+  #records(log: LogId, origin: Incarnation | undefined, number: number, maxBytes: number): ReadRecord[] {
     const records: ReadRecord[] = [];
     let sizeBytes = 0;
-    for (const entry of entries) {
-      sizeBytes += entry.sizeBytes;
-      if (records.length > 0 && sizeBytes > maxBytes) break;
-      records.push(this.#recordOf(entry));
+    // What came again, because it was damaged, lies also where it was: each sequence is had once.
+    let next = 0;
+    for (const { at, count, entry } of placesFrom(this.#opened(), log, origin, number)) {
+      const found = entry.isBlock
+        ? this.#membersOf(entry, { origin, at, count }, number)
+        : [this.#recordOf(entry)];
+      for (const record of found) {
+        if (origin !== undefined && (record.lo ?? next) < next) continue;
+        sizeBytes += record.segment?.length ?? (entry.isBlock ? 0 : entry.sizeBytes);
+        if (records.length > 0 && sizeBytes > maxBytes) return records;
+        records.push(record);
+        if (origin !== undefined && record.segment !== undefined) next = record.lo + record.count;
+      }
     }
     return records;
   }
 
+  #membersOf(entry: Entry, part: Part, number: number): ReadRecord[] {
+    const { log, runs, record } = entry;
+    const { origin, at, count } = part;
+    const block = record && decodeBlockRecord(recordKey(entry), record, this.#digest);
+    if (block !== undefined) return membersFrom(block, part, number).map((member) => block.stored(member));
+    const all = damagedRuns(log, runs, origin, number);
+    return origin === undefined ? all : all.filter(({ lo = at }) => lo < at + count);
+  }
+
   #recordOf(entry: Entry): ReadRecord {
-    const { log, origin, lo, count, position, record } = entry;
+    const { log, runs, count, position, record } = entry;
     // A copy: what a reader does with its bytes is nothing to the disk.
     const stored = record && decodeRecord(recordKey(entry), record.slice(), this.#digest);
-    return stored ?? { log, origin, lo, count, position, segment: undefined };
+    const [run] = runs;
+    return stored ?? { log, origin: run?.origin, lo: run?.lo, count, position, segment: undefined };
   }
 
   #opened(): Contents {
     if (this.#contents === undefined) throw closed();
     return this.#contents;
   }
-}
-
-function recordKey({ log, position }: { readonly log: LogId; readonly position: number }): string {
-  return `${log}!${position}`;
 }
 
 function closed(): TidemarkError {

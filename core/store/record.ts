@@ -15,6 +15,7 @@ import { pack, unpack } from "../codec.ts";
 import { type Incarnation, type LogId, isIncarnation } from "../event.ts";
 import type { Digest } from "../ports.ts";
 import type { StoredSegment } from "../store-port.ts";
+import type { Run } from "./runs.ts";
 
 export const recordVersion = 1;
 
@@ -63,31 +64,70 @@ export function decodeRecord(key: string, record: Uint8Array, digest: Digest): S
   return { log: log as LogId, origin, lo, count, position, arrived, segment };
 }
 
-/** What an index entry says of a segment. */
+/** What an index entry says of a segment, or of a block. */
 export interface IndexEntry {
   /** Number of its body in the store's own arrival order. */
   readonly arrival: number;
-  /** Length of the segment. */
+  /** Length of the segment; of a block's members, all of them. */
   readonly sizeBytes: number;
   readonly origin: Incarnation;
   readonly lo: number;
+  /** Events: of the segment, or, in the index by position, of the block; in that by origin, of the run. */
   readonly count: number;
+  /** Of the first event of the segment or of the block. */
   readonly position: number;
+  /** Of a block: its runs, in the index by position; none in that by origin. Undefined for a segment. */
+  readonly runs: readonly Run[] | undefined;
+  /** Length of a block's record, in the index by position. */
+  readonly packedBytes: number;
 }
 
 export function encodeEntry(key: string, entry: IndexEntry, digest: Digest): Uint8Array {
-  const { arrival, sizeBytes, origin, lo, count, position } = entry;
-  return seal(key, pack([arrival, sizeBytes, lo, count, position, origin]), digest);
+  const { arrival, sizeBytes, origin, lo, count, position, runs, packedBytes } = entry;
+  const row: unknown[] = [arrival, sizeBytes, lo, count, position, origin];
+  if (runs !== undefined) row.push(rowOfRuns(runs), packedBytes);
+  return seal(key, pack(row), digest);
 }
 
 /** @returns undefined when the bytes are not what was stored under that key. */
 export function decodeEntry(key: string, value: Uint8Array, digest: Digest): IndexEntry | undefined {
   const bytes = unseal(key, value, digest);
   if (bytes === undefined) return undefined;
-  const [arrival, sizeBytes, lo, count, position, origin] = unpackRow(bytes);
+  const [arrival, sizeBytes, lo, count, position, origin, table, packedBytes = 0] = unpackRow(bytes);
   if (!isCount(arrival) || !isCount(sizeBytes) || !isIncarnation(origin)) return undefined;
   if (!isCount(lo) || !isCount(count) || !isCount(position)) return undefined;
-  return { arrival, sizeBytes, origin, lo, count, position };
+  if (!isCount(packedBytes)) return undefined;
+  const runs = Array.isArray(table) ? runsOfRow(table, position) : undefined;
+  return { arrival, sizeBytes, origin, lo, count, position, runs, packedBytes };
+}
+
+/** Origins, then for each run: number of its origin, first sequence less the one that would follow, and count. */
+function rowOfRuns(runs: readonly Run[]): unknown[] {
+  const origins = [...new Set(runs.map(({ origin }) => origin))];
+  const numbers: number[] = [];
+  const next = new Map<Incarnation, number>();
+  for (const { origin, lo, count } of runs) {
+    numbers.push(origins.indexOf(origin), lo - (next.get(origin) ?? 0), count);
+    next.set(origin, lo + count);
+  }
+  return [origins, numbers];
+}
+
+function runsOfRow([origins, numbers]: readonly unknown[], position: number): Run[] {
+  const runs: Run[] = [];
+  if (!Array.isArray(origins) || !Array.isArray(numbers)) return runs;
+  const next = new Map<unknown, number>();
+  let at = position;
+  for (let index = 0; index + 2 < numbers.length; index += 3) {
+    const [nth, skip, count] = numbers.slice(index, index + 3) as [number, number, number];
+    const origin: unknown = origins[nth];
+    const lo = (next.get(origin) ?? 0) + skip;
+    if (!isIncarnation(origin) || !isCount(lo) || !isCount(count)) return runs;
+    runs.push({ origin, lo, count, position: at });
+    next.set(origin, lo + count);
+    at += count;
+  }
+  return runs;
 }
 
 function writeSeal(key: string, sealed: Uint8Array, digest: Digest): void {

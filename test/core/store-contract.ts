@@ -2,8 +2,11 @@
 import * as fc from "fast-check";
 import type { Test } from "tap";
 import type { Incarnation, LogId } from "../../core/event.ts";
-import type { Store, StoredSegment } from "../../core/store-port.ts";
+import type { StoredBlock, StoredSegment } from "../../core/store-port.ts";
+import { blocks } from "./store-contract-blocks.ts";
+import { type MakeMedium, opened } from "./store-medium.ts";
 import {
+  blockOf,
   bytes,
   cloud,
   cluster,
@@ -17,32 +20,14 @@ import {
   stored,
 } from "./store-segments.ts";
 
-/** Where stores keep what they hold: a directory, a disk. */
-export interface Medium {
-  /** A store on it, not open yet. */
-  store(): Store;
-  /** Flips a bit in a record; its index entry stands. Nobody has the medium open. */
-  damage(log: LogId, position: number): Promise<void>;
-  /** Takes a record away; its index entry stands. Nobody has the medium open. */
-  lose(log: LogId, position: number): Promise<void>;
-}
-
-export type MakeMedium = (t: Test) => Medium;
-
 export function storeContract(t: Test, name: string, makeMedium: MakeMedium): void {
   t.test(`${name}: reading`, (t) => reading(t, makeMedium));
   t.test(`${name}: committing`, (t) => committing(t, makeMedium));
   t.test(`${name}: taking out`, (t) => takingOut(t, makeMedium));
   t.test(`${name}: opening and closing`, (t) => lifetime(t, makeMedium));
   t.test(`${name}: damage`, (t) => damage(t, makeMedium));
+  t.test(`${name}: blocks`, (t) => blocks(t, makeMedium));
   t.test(`${name}: any sequence of commits reads back as a plain list does`, (t) => asModel(t, makeMedium));
-}
-
-async function opened(t: Test, medium: Medium): Promise<Store> {
-  const store = medium.store();
-  await store.open();
-  t.teardown(() => store.close());
-  return store;
 }
 
 async function reading(t: Test, makeMedium: MakeMedium): Promise<void> {
@@ -342,6 +327,13 @@ async function asModel(t: Test, makeMedium: MakeMedium): Promise<void> {
   const commit = fc.record({
     appends: fc.array(append, { maxLength: 4 }),
     remove: fc.option(fc.record({ log: fc.constantFrom(node1, node10), nth: fc.nat(20) })),
+    merge: fc.option(
+      fc.record({
+        log: fc.constantFrom(node1, node10),
+        nth: fc.nat(20),
+        length: fc.integer({ min: 1, max: 9 }),
+      }),
+    ),
     reopen: fc.integer({ min: 0, max: 9 }).map((die) => die === 0),
   });
   const look = fc.record({ at: fc.nat(60), maxBytes: fc.nat(2000) });
@@ -355,7 +347,7 @@ async function asModel(t: Test, makeMedium: MakeMedium): Promise<void> {
       await store.open();
       const model = new Map<LogId, ModelLog>();
       for (const log of [node1, node10]) model.set(log, { segments: [], position: 1, seq: new Map() });
-      for (const { appends, remove, reopen } of commits) {
+      for (const { appends, remove, merge, reopen } of commits) {
         const removed = remove === null ? undefined : model.get(remove.log)?.segments[remove.nth];
         const segments = appends.map((append) => appendTo(model.get(append.log) as ModelLog, append));
         if (removed !== undefined) {
@@ -363,6 +355,8 @@ async function asModel(t: Test, makeMedium: MakeMedium): Promise<void> {
           ofLog.segments = ofLog.segments.filter((segment) => segment !== removed);
         }
         await store.commit({ segments, remove: removed === undefined ? [] : [removed] });
+        const block = merge === null ? undefined : blockIn(model.get(merge.log) as ModelLog, merge);
+        if (block !== undefined) await store.commit({ segments: [], blocks: [block] });
         if (!reopen) continue;
         await store.close();
         await store.open();
@@ -396,6 +390,20 @@ function appendTo(
   model.position = position + count;
   model.segments.push(segment);
   return segment;
+}
+
+/** Neighbours from the `nth` segment on, as far as there is no gap. */
+function blockIn(
+  { segments }: ModelLog,
+  { nth, length }: { nth: number; length: number },
+): StoredBlock | undefined {
+  const members: StoredSegment[] = [];
+  for (const segment of segments.slice(nth, nth + length)) {
+    const last = members.at(-1);
+    if (last !== undefined && last.position + last.count !== segment.position) break;
+    members.push(segment);
+  }
+  return members.length === 0 ? undefined : blockOf(members);
 }
 
 function expected(

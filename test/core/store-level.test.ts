@@ -11,9 +11,21 @@ import { bodyPrefix, numbered, positionPrefix, versionKey } from "../../core/sto
 import { nodeDigest } from "../../core/store/node-digest.ts";
 import { decodeEntry, seal } from "../../core/store/record.ts";
 import type { StoredSegment } from "../../core/store-port.ts";
-import { type Medium, storeContract } from "./store-contract.ts";
+import { storeContract } from "./store-contract.ts";
+import type { Medium } from "./store-medium.ts";
 import { type Raw, freshDirectory, raw } from "./store-raw.ts";
-import { bytes, damaged, manyBytes, node, node1, node10, plain, plainAll, stored } from "./store-segments.ts";
+import {
+  blockOf,
+  bytes,
+  damaged,
+  manyBytes,
+  node,
+  node1,
+  node10,
+  plain,
+  plainAll,
+  stored,
+} from "./store-segments.ts";
 
 async function bodyKeyOf(database: Raw, log: LogId, position: number): Promise<string> {
   const key = numbered(positionPrefix(log), position);
@@ -81,6 +93,58 @@ t.test("a newer store format is refused, and a damaged version is not taken for 
   const store = new LevelStore(directory);
   await store.open();
   t.equal((await store.read(node1, 1, 1)).length, 1);
+  await store.close();
+});
+
+t.test("an older version stops at a store that holds blocks, and at no other", async (t) => {
+  const directory = freshDirectory(t);
+  const versionOf = (): Promise<number | undefined> =>
+    raw(directory, async (database) => (await database.get(versionKey))[0]);
+  const segments = [stored({ lo: 1 }), stored({ lo: 2 })];
+  await filled(directory, segments);
+  t.equal(await versionOf(), 1);
+  const store = new LevelStore(directory);
+  await store.open();
+  await store.commit({ segments: [], blocks: [blockOf(segments)] });
+  await store.close();
+  t.equal(await versionOf(), storeVersion);
+});
+
+t.test("nothing is left in LevelDB of what a block took the place of", async (t) => {
+  const directory = freshDirectory(t);
+  const segments = [1, 2, 3, 4].map((lo) => stored({ lo }));
+  await filled(directory, segments);
+  const store = new LevelStore(directory);
+  await store.open();
+  await store.commit({ segments: [], blocks: [blockOf(segments.slice(0, 2))] });
+  await store.commit({ segments: [], blocks: [blockOf(segments)] });
+  await store.close();
+  const keys = await raw(directory, (database) => database.keys().all());
+  t.same(
+    keys.map((key) => key.slice(0, 2)).sort(),
+    ["f!", "o!", "p!", "s!"],
+    "one record, and one entry in each index",
+  );
+});
+
+t.test("a block whose entry by position is damaged is named by origin, and read by it", async (t) => {
+  const directory = freshDirectory(t);
+  const segments = [1, 4, 7].map((lo) => stored({ lo, count: 3 }));
+  await filled(directory, segments);
+  const store = new LevelStore(directory);
+  await store.open();
+  await store.commit({ segments: [], blocks: [blockOf(segments)] });
+  await store.close();
+  const bodyKey = await raw(directory, (database) => bodyKeyOf(database, node1, 1));
+  await raw(directory, (database) => flipBit(database, numbered(positionPrefix(node1), 1)));
+  await store.open();
+  t.match(await store.read(node1, 1, manyBytes), [{ position: 1, origin: undefined, segment: undefined }]);
+  t.same(plainAll(await store.readOrigin(node1, node, 1, manyBytes)), plainAll(segments));
+  await store.close();
+  await raw(directory, (database) => flipBit(database, bodyKey));
+  await store.open();
+  const lost = { log: node1, origin: node, lo: 1, count: 9, position: 0, segment: undefined };
+  t.strictSame(await store.readOrigin(node1, node, 1, manyBytes), [lost]);
   await store.close();
 });
 

@@ -3,7 +3,7 @@ import type { Timers } from "../../core/ports.ts";
 import { MemoryDisk, MemoryStore } from "../../core/store/memory.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
 import { storeContract } from "./store-contract.ts";
-import { bytes, damaged, manyBytes, node, node1, plainAll, stored } from "./store-segments.ts";
+import { blockOf, bytes, damaged, manyBytes, node, node1, plainAll, stored } from "./store-segments.ts";
 
 const realTimers: Timers = {
   after(delayMs, task) {
@@ -153,6 +153,28 @@ t.test("a crash on a disk that lies: the last record of the torn batch is damage
     plainAll(await store.read(node1, 3, manyBytes)),
     plainAll([stored({ lo: 3 }), damaged(stored({ lo: 4 }))]),
   );
+});
+
+t.test("a crash while segments are merged: they are there, as they were or as a block", async (t) => {
+  const segments = [1, 3, 5].map((lo) => stored({ lo, count: 2 }));
+  const isLost = { log: node1, origin: node, lo: 1, count: 6, position: 1, segment: undefined };
+  for (const { fate, blocks, read } of [
+    { fate: {}, blocks: 0, read: segments },
+    { fate: { reached: 1 }, blocks: 1, read: segments },
+    { fate: { torn: "discarded" }, blocks: 0, read: segments },
+    { fate: { torn: "damaged" }, blocks: 1, read: [isLost] },
+  ] as const) {
+    const { disk, timers, store } = await crashable();
+    const commit = store.commit({ segments });
+    await timers.goOff();
+    await commit;
+    void store.commit({ segments: [], blocks: [blockOf(segments)] });
+    disk.crash(fate);
+    const { store: again } = await crashable(disk);
+    t.same(plainAll(await again.read(node1, 1, manyBytes)), plainAll(read));
+    t.equal((await again.shape(node1)).blocks, blocks);
+    await again.close();
+  }
 });
 
 t.test("a crash frees the lock and kills the store for good", async (t) => {

@@ -2,7 +2,7 @@ import { encodeEvent } from "../../core/codec.ts";
 import { type Incarnation, type LogId, clusterLog, eventId, nodeLog } from "../../core/event.ts";
 import { encodeSegment, zeroHash } from "../../core/segment.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
-import type { ReadRecord, StoredSegment } from "../../core/store-port.ts";
+import type { ReadRecord, StoredBlock, StoredSegment } from "../../core/store-port.ts";
 
 export const node1: LogId = nodeLog("edge-node-1");
 /** Begins as the name of the other one does: their keys must not mix. */
@@ -49,6 +49,12 @@ export function stored(place: Place): StoredSegment {
     arrived: 1_700_000_000_000.5 + position,
     segment: segment.bytes,
   };
+}
+
+export function blockOf(members: readonly StoredSegment[]): StoredBlock {
+  const first = members[0] as StoredSegment;
+  const last = members.at(-1) as StoredSegment;
+  return { log: first.log, from: first.position, to: last.position + last.count - 1, members };
 }
 
 /** In a form that compares well, whatever kind of bytes a store returns. */

@@ -1,0 +1,188 @@
+/** What a commit writes and deletes: the rows of segments and blocks, and of those whose place they take. */
+import type { LogId } from "../event.ts";
+import type { StoreBatch, StoredBlock, StoredSegment } from "../store-port.ts";
+import { packBlockSync } from "./block-record.ts";
+import {
+  bodyPrefix,
+  numbered,
+  originPrefix,
+  positionPrefix,
+  valuesPrefix,
+  versionKey,
+} from "./level-keys.ts";
+import {
+  type Database,
+  type Found,
+  type Row,
+  type View,
+  blockOf,
+  bodiesOf,
+  entryAt,
+  firstRow,
+  foundIn,
+  rowsOf,
+  undamaged,
+} from "./level-read.ts";
+import { nodeDigest } from "./node-digest.ts";
+import { type IndexEntry, encodeEntry, encodeRecord, seal } from "./record.ts";
+import { type Cut, type Run, isCut, neighboursOf, originRunsOf, runsLeft, runsOf } from "./runs.ts";
+
+/** How hard blocks are compressed; measured in `benchmarks/merge.ts`. */
+export const blockQuality = 5;
+
+export class BatchWriter {
+  readonly rows: Row[] = [];
+  readonly deleted: string[] = [];
+  readonly #view: View;
+  readonly #nextArrival: () => number;
+
+  constructor(database: Database, nextArrival: () => number) {
+    this.#view = { database };
+    this.#nextArrival = nextArrival;
+  }
+
+  place(stored: StoredSegment): void {
+    const { log, origin, lo, count, position, segment } = stored;
+    const arrival = this.#nextArrival();
+    const entry = {
+      arrival,
+      sizeBytes: segment.length,
+      origin,
+      lo,
+      count,
+      position,
+      runs: undefined,
+      packedBytes: 0,
+    };
+    const bodyKey = numbered(bodyPrefix, arrival);
+    this.rows.push([bodyKey, encodeRecord(bodyKey, stored, nodeDigest)]);
+    this.#index(numbered(positionPrefix(log), position), entry);
+    this.#index(numbered(originPrefix(log, origin), lo), entry);
+  }
+
+  placeBlock({ log, members, packed }: Pick<StoredBlock, "log" | "members" | "packed">): void {
+    const arrival = this.#nextArrival();
+    const bodyKey = numbered(bodyPrefix, arrival);
+    const body = packed ?? packBlockSync(members, nodeDigest, blockQuality);
+    const sizeBytes = members.reduce((total, { segment }) => total + segment.length, 0);
+    this.rows.push([bodyKey, seal(bodyKey, body, nodeDigest)]);
+    this.#indexBlock(log, runsOf(members), { arrival, sizeBytes, packedBytes: body.length });
+  }
+
+  #indexBlock(
+    log: LogId,
+    runs: readonly Run[],
+    { arrival, sizeBytes, packedBytes }: Pick<IndexEntry, "arrival" | "sizeBytes" | "packedBytes">,
+  ): void {
+    const [first] = runs;
+    if (first === undefined) return;
+    const { origin, lo, position } = first;
+    const count = runs.reduce((total, run) => total + run.count, 0);
+    const entry = { arrival, sizeBytes, origin, lo, count, position, runs, packedBytes };
+    this.#index(numbered(positionPrefix(log), position), entry);
+    for (const run of originRunsOf(runs)) {
+      const key = numbered(originPrefix(log, run.origin), run.lo);
+      this.#index(key, { ...entry, ...run, runs: [] });
+    }
+  }
+
+  #index(key: string, entry: IndexEntry): void {
+    this.rows.push([key, encodeEntry(key, entry, nodeDigest)]);
+  }
+
+  /** @param value undefined: the name goes */
+  value(name: string, value: Uint8Array | undefined): void {
+    const key = valuesPrefix + name;
+    if (value === undefined) this.deleted.push(key);
+    else this.rows.push([key, seal(key, value, nodeDigest)]);
+  }
+
+  version(version: number): void {
+    this.rows.push([versionKey, seal(versionKey, Uint8Array.of(version), nodeDigest)]);
+  }
+
+  /** Takes out what the batch says, and what is where its blocks go. */
+  async takeOut({ remove = [], blocks = [] }: StoreBatch): Promise<void> {
+    const cutsOf = new Map<LogId, Cut[]>();
+    const add = (log: LogId, cut: Cut): unknown => cutsOf.set(log, [...(cutsOf.get(log) ?? []), cut]);
+    for (const { log, position } of remove) add(log, { from: position, to: undefined });
+    for (const { log, from, to } of blocks) add(log, { from, to });
+    for (const [log, cuts] of cutsOf) {
+      const touched = new Map<number, Found>();
+      for (const cut of cuts) for (const found of await this.#touched(log, cut)) touched.set(found.at, found);
+      for (const found of touched.values()) await this.#cut(log, found, cuts);
+    }
+  }
+
+  /** Records that a cut may concern: the one that begins at or before it, and those that begin within. */
+  async #touched(log: LogId, { from, to = from }: Cut): Promise<Found[]> {
+    const prefix = positionPrefix(log);
+    const index = { log, prefix, origin: undefined };
+    const before = { gte: prefix, lte: numbered(prefix, from), reverse: true };
+    const row = await undamaged(() => firstRow(before, this.#view));
+    const found = row === undefined ? [] : [foundIn(index, row)];
+    if (to > from) {
+      const within = { gte: numbered(prefix, from + 1), lt: numbered(prefix, to + 1) };
+      for await (const rows of rowsOf(within, this.#view))
+        for (const next of rows) found.push(foundIn(index, next));
+    }
+    return found.filter((each) => each !== undefined);
+  }
+
+  async #cut(log: LogId, { at, entry }: Found, cuts: readonly Cut[]): Promise<void> {
+    const key = numbered(positionPrefix(log), at);
+    if (entry?.runs !== undefined) {
+      await this.#cutBlock(log, entry, cuts);
+    } else if (isCut({ position: at }, cuts)) {
+      this.deleted.push(key);
+      if (entry !== undefined) await this.#cutSegment(log, at, entry);
+    }
+  }
+
+  async #cutSegment(log: LogId, at: number, entry: IndexEntry): Promise<void> {
+    // After damage, both the body's number and the place in the origin may have gone to another segment.
+    const index = { log, prefix: positionPrefix(log), origin: undefined };
+    const [record] = await bodiesOf(index, [{ at, entry }], this.#view);
+    if (record?.segment !== undefined) this.deleted.push(numbered(bodyPrefix, entry.arrival));
+    await this.#cutOrigin(log, entry, entry.arrival);
+  }
+
+  async #cutOrigin(
+    log: LogId,
+    { origin, lo }: Pick<IndexEntry, "origin" | "lo">,
+    arrival: number,
+  ): Promise<void> {
+    const key = numbered(originPrefix(log, origin), lo);
+    const entry = await entryAt(key, this.#view);
+    if (entry === undefined || entry.arrival === arrival) this.deleted.push(key);
+  }
+
+  async #cutBlock(log: LogId, entry: IndexEntry, cuts: readonly Cut[]): Promise<void> {
+    const { arrival, runs = [], position } = entry;
+    const block = await blockOf(log, entry, this.#view);
+    const left = block?.members.filter((member) => !isCut(member, cuts));
+    const runsKept = left === undefined ? runsLeft(runs, cuts) : runsOf(left);
+    const isWhole = left === undefined ? isSame(runs, runsKept) : left.length === block?.members.length;
+    if (isWhole) return;
+    this.deleted.push(numbered(positionPrefix(log), position));
+    for (const run of originRunsOf(runs)) await this.#cutOrigin(log, run, arrival);
+    if (block === undefined || left === undefined) {
+      // What is damaged stays so, and is named for as long as it is there.
+      for (const group of neighboursOf(runsKept)) this.#indexBlock(log, group, entry);
+      return;
+    }
+    this.deleted.push(numbered(bodyPrefix, arrival));
+    for (const group of neighboursOf(left)) {
+      this.placeBlock({ log, members: group.map((member) => block.stored(member)) });
+    }
+  }
+}
+
+function isSame(a: readonly Run[], b: readonly Run[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ position, count }, nth) => {
+      return position === b[nth]?.position && count === b[nth].count;
+    })
+  );
+}

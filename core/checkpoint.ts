@@ -65,7 +65,7 @@ export interface Checkpoint {
   readonly position: number;
   readonly state: Registers;
   readonly histories: Map<Incarnation, History>;
-  /** Time of the newest event. */
+  /** Time of this side's newest event, or 0. */
   readonly time: number;
 }
 

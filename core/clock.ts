@@ -82,9 +82,16 @@ export class HybridClock {
       this.#offset = this.#last - wall;
       return;
     }
+    // While the clock was unset the log's time went on without it: what counts is how far that is off.
+    const moved = jump - this.#offset;
+    if (Math.abs(moved) <= toleranceMs) {
+      this.#offset = 0;
+      this.#eraPlausible = true;
+      return;
+    }
     // A machine that slept also jumps ahead; what it wrote before it slept was right, and is not moved.
-    const wasRight = this.#eraPlausible && jump > 0;
-    this.#startEra(wall, wasRight ? 0 : jump - this.#offset);
+    const wasRight = this.#eraPlausible && moved > 0;
+    this.#startEra(wall, wasRight ? 0 : moved);
   }
 
   #startEra(wall: number, offset: number): void {

@@ -27,8 +27,8 @@ export interface LogState {
   readonly problems: readonly Problem[];
   /** Position of the last event. */
   readonly position: number;
-  /** Time of this side's newest event, or 0. */
-  readonly time: number;
+  /** Time of this side's newest durable event, or 0: not the clock's, whose corrections may not be appended yet. */
+  time: number;
   /** The other side's latest event. */
   readonly seen: Seen | undefined;
   /** Events read after the checkpoint. */
@@ -160,10 +160,10 @@ function latestOf(
 const checkpointsKept = 2;
 
 /** Puts a checkpoint of the visible state with the next batch, and lets the oldest go. */
-export function checkpoint(options: LogOptions, state: LogState, position: number, time: number): void {
+export function checkpoint(options: LogOptions, state: LogState, position: number): void {
   const { committer, id } = options;
   const name = checkpointName(id, position);
-  const { registers, histories, checkpoints } = state;
+  const { registers, histories, time, checkpoints } = state;
   committer.put(name, encodeCheckpoint({ position, state: registers, histories, time }));
   if (checkpoints.at(-1) !== name) checkpoints.push(name);
   while (checkpoints.length > checkpointsKept) committer.put(checkpoints.shift() as string, undefined);

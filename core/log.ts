@@ -315,6 +315,7 @@ export class Log implements Replica, CommitSource {
     this.#position = last.position;
     this.#waitingBytes -= segment.events.length;
     this.#sinceCheckpoint += events.length;
+    if (own) this.#state.time = last.time;
     if (own) this.#tail.add(segment);
     else {
       this.#clock.follow(last.time);
@@ -463,7 +464,7 @@ export class Log implements Replica, CommitSource {
 
   #checkpoint(): void {
     this.#sinceCheckpoint = 0;
-    checkpoint(this.#options, this.#state, this.#position, this.#clock.now());
+    checkpoint(this.#options, this.#state, this.#position);
   }
 
   /** Commits what waits, and a checkpoint. Idempotent. */

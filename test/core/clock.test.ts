@@ -236,3 +236,29 @@ t.test("what is no correction is not taken for one", async (t) => {
   }
   t.strictSame(readCorrection({ seq: 4, body: { offset: 5 } }), { seq: 4, offset: 5, since: 0 });
 });
+
+t.test("a clock that was ahead, then unset, is corrected by how far the log's time was ahead", async (t) => {
+  const board = new Board(now2100);
+  const clock = new HybridClock(board, 0);
+  const writer = new Writer();
+  writer.write(clock);
+  board.wallMs = 2 * second;
+  const unset = writer.write(clock);
+  t.ok(unset.time >= now2100, "the log's time goes on");
+  board.wallMs = now2026;
+  t.equal(writer.write(clock).time, now2026);
+  t.equal(writer.eras.length, 1);
+  t.equal(writer.eras[0]?.offset, now2026 - unset.time);
+});
+
+t.test("a clock that was right, then unset, then right again, needs no correction", async (t) => {
+  const board = new Board(now2026);
+  const clock = new HybridClock(board, 0);
+  const writer = new Writer();
+  writer.write(clock);
+  board.wallMs = 2 * second;
+  const unset = writer.write(clock);
+  board.wallMs = now2026 + second;
+  t.ok(writer.write(clock).time >= unset.time);
+  t.strictSame(writer.eras, []);
+});

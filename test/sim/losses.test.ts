@@ -253,6 +253,23 @@ t.test("a node in 2100 pulls nobody along, and comes back", async (t) => {
   await scenario.end();
 });
 
+t.test("a clock that was put right while nothing was said is corrected after the restart", async (t) => {
+  const scenario = await Scenario.begin(t);
+  scenario.nodeHost.clock.set(Date.UTC(2100, 0));
+  await scenario.report(2);
+  scenario.nodeHost.clock.skewMs = 0;
+  await scenario.restartNode();
+  await scenario.report(1);
+  await scenario.agrees();
+  const types = (await scenario.inCloud()).filter(({ origin }) => sideOf(origin) === "node");
+  t.strictSame(
+    types.slice(-2).map(({ type }) => type),
+    [clockCorrected, "twin.reported"],
+    "the correction comes before what the right clock says",
+  );
+  await scenario.end();
+});
+
 for (const side of ["node", "cloud"] as const) {
   t.test(
     `a full disk on the ${side}'s machine stops it, loses nothing, and harms nothing else`,

@@ -9,8 +9,10 @@ import { nodeDigest } from "../../core/store/node-digest.ts";
 import type { Edge } from "../../edge/edge.ts";
 import type { Cluster } from "./cluster.ts";
 import { eventsOn } from "./disk.ts";
+import { type Finding, found } from "./findings.ts";
 import type { NodeHost } from "./hosts.ts";
 import type { Published } from "./ledger.ts";
+import { Model } from "./model.ts";
 
 /** One node, both sides. */
 interface Pair {
@@ -33,39 +35,88 @@ function pairOf(cluster: Cluster, host: NodeHost): Pair | undefined {
 }
 
 /** What does not agree yet: nothing, once the system has converged. */
-export function disagreements(cluster: Cluster): string[] {
-  const found: string[] = [];
-  if (!cluster.isInStep) found.push(...outOfStep(cluster));
+export function disagreements(cluster: Cluster): Finding[] {
+  const findings = [...found("step", outOfStep(cluster))];
   for (const host of cluster.nodes) {
     const pair = pairOf(cluster, host);
-    if (pair === undefined) found.push(`${host.name} is not up on both sides`);
-    else found.push(...unequalStates(pair), ...wrongDevices(pair), ...missingDeltas(pair));
+    if (pair === undefined) continue;
+    findings.push(
+      ...found("states", unequalStates(pair)),
+      ...found("devices", wrongDevices(pair)),
+      ...found("deltas", missingDeltas(pair)),
+    );
   }
-  return found;
+  return findings;
 }
 
 /** What was promised and is not so. To be asked after convergence. */
-export async function violations(cluster: Cluster): Promise<string[]> {
-  const found: string[] = [];
+export async function violations(cluster: Cluster): Promise<Finding[]> {
+  const findings: Finding[] = [];
   for (const host of cluster.nodes) {
     const pair = pairOf(cluster, host);
     if (pair === undefined) continue;
     const events = await eventsOn(cluster.cloud.disk.snapshot(), nodeLog(host.node));
     // What the cloud's disk lost before its newest snapshot is not missed until it is read: then the node has it.
-    const spare = cluster.scarred.has(cluster.cloud.name) ? host.disk.snapshot() : undefined;
-    const kept = spare === undefined ? [] : await eventsOn(spare, nodeLog(host.node));
-    found.push(
-      ...lostValues(cluster, pair, [...events, ...kept]),
-      ...repeatedValues(pair, events),
-      ...wrongOrder(cluster, pair, events),
+    const below = await eventsOn(host.disk.snapshot(), nodeLog(host.node));
+    const kept = cluster.scarred.has(cluster.cloud.name) ? below : [];
+    findings.push(
+      ...found("lost", lostValues(cluster, pair, [...events, ...kept])),
+      ...found("repeated", repeatedValues(pair, events)),
+      ...found("order", wrongOrder(cluster, pair, events)),
     );
-    if (!cluster.scarred.has(cluster.cloud.name)) found.push(...gaps(pair, events));
-    found.push(...(await brokenLog(cluster, pair.above, cluster.cloud.name)));
-    found.push(...(await brokenLog(cluster, pair.below, host.name)));
+    if (!cluster.scarred.has(cluster.cloud.name)) findings.push(...found("gaps", gaps(pair, events)));
+    findings.push(...judgeByModel(cluster, pair, { above: events, below }));
+    findings.push(...found("log", await brokenLog(cluster, pair.above, cluster.cloud.name)));
+    findings.push(...found("log", await brokenLog(cluster, pair.below, host.name)));
   }
   const cloud = cluster.cloud.product;
-  if (cloud !== undefined) found.push(...cluster.ledger.brokenPromises(cloud.cluster.registers));
-  return found;
+  if (cloud !== undefined) {
+    findings.push(...found("promises", cluster.ledger.brokenPromises(cloud.cluster.registers)));
+  }
+  return findings;
+}
+
+/** What both disks hold of a node's log. */
+interface Stored {
+  readonly above: readonly Event[];
+  readonly below: readonly Event[];
+}
+
+function* judgeByModel(
+  { scarred, cloud, forked, sightings }: Cluster,
+  { host, node, above, below }: Pair,
+  stored: Stored,
+): Generator<Finding> {
+  // What was damaged before a snapshot is in the registers still, and not among the events.
+  if (scarred.has(cloud.name) || scarred.has(host.name)) return;
+  const all = new Map([...stored.below, ...stored.above].map((event) => [nameOf(event), event]));
+  const model = new Model([...all.values()]);
+  yield* found("fold", wrongFold(`${node}, cloud`, above.registers, model));
+  yield* found("fold", wrongFold(`${node}, node`, below.registers, model));
+  yield* found("clock", sightings.wrongTimes(stored.above));
+  yield* found("clock", sightings.wrongTimes(stored.below));
+  // Two machines with one name see different things.
+  if (!forked.has(node)) yield* found("seen", sightings.falseSeen([...all.values()], model));
+}
+
+/** Where a log's registers are not what the model says. */
+function* wrongFold(name: string, registers: Registers, model: Model): Generator<string> {
+  const id = (event: Event | undefined): string => (event === undefined ? "nothing" : nameOf(event));
+  for (const key of new Set([...model.keys, ...registers.objects.keys()])) {
+    const life = currentLife(registers, key);
+    const expected = model.currentLife(key);
+    if (life?.id !== expected) yield `${name}: ${key} lives as ${life?.id}, and should as ${expected}`;
+    if (life === undefined || life.id !== expected) continue;
+    const slots = model.slotsOf(key);
+    for (const slot of new Set([...slots.keys(), ...life.slots.keys()])) {
+      const actual = life.slots.get(slot);
+      const should = slots.get(slot);
+      const read = [actual?.cloud, actual?.node, winner(registers, actual)].map(id).join(", ");
+      const said = [should?.cloud, should?.node, should?.winner].map(id).join(", ");
+      if (read !== said)
+        yield `${name}: ${key} ${slot}: cloud, node and winner are ${read}, and should be ${said}`;
+    }
+  }
 }
 
 /** Where one side takes for durable on the other what is not. To be asked at any moment. */

@@ -8,6 +8,7 @@ import { eventsOn } from "./disk.ts";
 import { CloudHost, NodeHost } from "./hosts.ts";
 import { Ledger } from "./ledger.ts";
 import { Network, goodLine } from "./network.ts";
+import { Sightings } from "./sightings.ts";
 import type { World } from "./world.ts";
 
 export interface ClusterOptions {
@@ -26,6 +27,7 @@ export class Cluster {
   /** Further machines, whose disks were cloned. */
   readonly clones: NodeHost[] = [];
   readonly ledger: Ledger = new Ledger();
+  readonly sightings: Sightings = new Sightings();
   /** Device names. */
   readonly devices: readonly string[];
   /** Machines whose disk was damaged in a way that leaves a trace in `log verify` for good. */
@@ -38,7 +40,7 @@ export class Cluster {
   constructor(world: World, { nodes, devices }: ClusterOptions) {
     this.world = world;
     this.network = new Network(world);
-    this.cloud = new CloudHost(world, this.network);
+    this.cloud = new CloudHost(this);
     const names = Array.from({ length: nodes }, (_, index) => `node-${index + 1}`);
     this.nodes = names.map((name) => new NodeHost(name, name, this));
     this.devices = Array.from({ length: devices }, (_, index) => `d${index + 1}`);

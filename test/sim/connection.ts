@@ -123,9 +123,11 @@ export class End implements Transport {
   send(bytes: Uint8Array): void {
     if (this.#isClosing || this.isOver) return;
     const world = this.#world;
-    if (bytes.length > messageBytesMax) world.fail(`a message of ${bytes.length} bytes was sent`);
+    if (bytes.length > messageBytesMax)
+      world.fail("transport", `a message of ${bytes.length} bytes was sent`);
     this.#buffered += bytes.length;
-    if (this.#buffered > maxUnsentBytes) world.fail(`a socket was handed ${this.#buffered} bytes unsent`);
+    if (this.#buffered > maxUnsentBytes)
+      world.fail("transport", `a socket was handed ${this.#buffered} bytes unsent`);
     if (this.#buffered >= writableBelowBytes) this.#wasFull = true;
     const { line } = this.#connection;
     this.#sentAt = Math.max(world.nowMs, this.#sentAt) + bytes.length / line.bytesPerMs;

@@ -82,6 +82,7 @@ export abstract class Host<Product extends Closable> {
       if (!running.environment.alive) return;
       if (!hasCode(error, "DISK_FULL")) {
         this.world.fail(
+          "process",
           `${this.name} did not start: ${error instanceof Error ? error.stack : messageOf(error)}`,
         );
       }
@@ -149,7 +150,7 @@ export abstract class Host<Product extends Closable> {
     this.world.note(`${this.name} stops`);
     const late = this.world.after(stopWithinMs, () => {
       if (this.#running !== running) return;
-      this.world.fail(`${this.name} did not stop within ${stopWithinMs / 1000} s`);
+      this.world.fail("process", `${this.name} did not stop within ${stopWithinMs / 1000} s`);
       this.crash();
     });
     try {
@@ -157,7 +158,7 @@ export abstract class Host<Product extends Closable> {
       await store.close();
     } catch (error) {
       if (environment.alive && !hasCode(error, "DISK_FULL")) {
-        this.world.fail(`${this.name} did not stop cleanly: ${messageOf(error)}`);
+        this.world.fail("process", `${this.name} did not stop cleanly: ${messageOf(error)}`);
       }
       if (environment.alive) this.crash();
     }
@@ -173,10 +174,10 @@ export abstract class Host<Product extends Closable> {
   /** Of a process that closed everything nothing is left, once its last goodbyes are out. */
   #checkNothingOpen(environment: ProcessWorld): void {
     if (environment.timersLeft > 0)
-      this.world.fail(`${this.name} stopped with ${environment.timersLeft} timers left`);
+      this.world.fail("process", `${this.name} stopped with ${environment.timersLeft} timers left`);
     this.world.after(10_000, () => {
       const open = this.network.openOf(environment);
-      if (open > 0) this.world.fail(`${this.name} stopped with ${open} connections left open`);
+      if (open > 0) this.world.fail("process", `${this.name} stopped with ${open} connections left open`);
     });
   }
 }

@@ -6,13 +6,24 @@ import type { DeviceBus } from "../../edge/device-twin-port.ts";
 import { Host, type Running } from "./host.ts";
 import type { Network } from "./network.ts";
 import type { Seeded } from "./random.ts";
+import type { Sightings } from "./sightings.ts";
 import type { World } from "./world.ts";
+
+/** What all machines have in common. */
+export interface Surroundings {
+  readonly world: World;
+  readonly network: Network;
+  readonly sightings: Sightings;
+}
 
 export class CloudHost extends Host<Cloud> {
   macKey: Uint8Array;
 
-  constructor(world: World, network: Network) {
+  readonly #sightings: Sightings;
+
+  constructor({ world, network, sightings }: Surroundings) {
     super("cloud", world, network);
+    this.#sightings = sightings;
     this.macKey = world.random.bytes(32);
   }
 
@@ -24,6 +35,9 @@ export class CloudHost extends Host<Cloud> {
       product: "sim",
       compressor: brotli,
       onFailure: failed,
+    });
+    cloud.onNode((_, log) => {
+      this.#sightings.watch(log, environment.clock);
     });
     this.network.listen(environment, (transport, node) => {
       cloud.hub.accept(transport, node);
@@ -73,9 +87,12 @@ export class NodeHost extends Host<Edge> {
   /** Values that the running process has made durable. */
   #durable = new Set<string>();
 
-  constructor(name: string, node: string, where: { readonly world: World; readonly network: Network }) {
-    super(name, where.world, where.network);
+  readonly #sightings: Sightings;
+
+  constructor(name: string, node: string, { world, network, sightings }: Surroundings) {
+    super(name, world, network);
     this.node = node;
+    this.#sightings = sightings;
     this.bus = new SimBus(this.world.random.fork(), (eventId) => this.refused.add(eventId));
   }
 
@@ -96,6 +113,7 @@ export class NodeHost extends Host<Edge> {
       compressor: brotli,
       onFailure: failed,
     });
+    this.#sightings.watch(edge.log, environment.clock);
     this.#durable = new Set();
     edge.log.onVisible((events) => {
       for (const { body } of events) if (Array.isArray(body)) this.#durable.add(String(body[0]));

@@ -27,7 +27,10 @@ export async function runSeed(options: RunOptions, print?: (line: string) => voi
   const { seed } = options;
   const world = new World({ seed, print });
   const rejected = (reason: unknown): void => {
-    world.fail(`a promise was dropped: ${reason instanceof Error ? reason.stack : String(reason)}`);
+    world.fail(
+      "process",
+      `a promise was dropped: ${reason instanceof Error ? reason.stack : String(reason)}`,
+    );
   };
   process.on("unhandledRejection", rejected);
   let healedMs = 0;
@@ -55,7 +58,7 @@ export async function runSeed(options: RunOptions, print?: (line: string) => voi
 function watchAcks(cluster: Cluster): void {
   const { world } = cluster;
   world.after(25, () => {
-    for (const ack of falseAcks(cluster)) world.fail(ack);
+    for (const ack of falseAcks(cluster)) world.fail("ack", ack);
     watchAcks(cluster);
   });
 }
@@ -70,7 +73,7 @@ export async function heal(cluster: Cluster, workload: Workload): Promise<number
   workload.touchAll();
   await world.run(world.nowMs + 1000, () => world.failures.length > 0);
   if (!(await converges(cluster, 60_000))) return healWithinMs;
-  for (const violation of await violations(cluster)) world.fail(violation);
+  for (const { checker, reason } of await violations(cluster)) world.fail(checker, reason);
   return healedMs;
 }
 
@@ -82,8 +85,8 @@ export async function converges(cluster: Cluster, withinMs: number): Promise<boo
     await world.run(world.nowMs + 500, () => world.failures.length > 0);
     agreed = cluster.isInStep && disagreements(cluster).length === 0 ? agreed + 1 : 0;
     if (world.nowMs < deadlineMs) continue;
-    for (const disagreement of disagreements(cluster)) {
-      world.fail(`not agreed after ${withinMs / 1000} s: ${disagreement}`);
+    for (const { checker, reason } of disagreements(cluster)) {
+      world.fail(checker, `not agreed after ${withinMs / 1000} s: ${reason}`);
     }
   }
   return world.failures.length === 0;
@@ -97,5 +100,5 @@ export async function closeAll(cluster: Cluster): Promise<void> {
     void host.stop();
   }
   await world.run(world.nowMs + 60_000, () => world.failures.length > 0);
-  for (const host of cluster.hosts) if (!host.isDown) world.fail(`${host.name} is still up`);
+  for (const host of cluster.hosts) if (!host.isDown) world.fail("process", `${host.name} is still up`);
 }

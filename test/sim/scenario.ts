@@ -154,7 +154,7 @@ export class Scenario {
   /** Both sides come to agree, and what was promised is so. */
   async agrees(withinMs = 120_000): Promise<void> {
     await converges(this.cluster, withinMs);
-    for (const violation of await violations(this.cluster)) this.world.fail(violation);
+    for (const { checker, reason } of await violations(this.cluster)) this.world.fail(checker, reason);
     this.#t.strictSame(this.world.failures, [], "both sides agree, and what was promised is so");
   }
 

@@ -137,7 +137,7 @@ export class Workload {
     const command = parseTopic(`$hw/events/device/${topic}`) as DeviceCommand;
     let isDone = false;
     edge.twin.receive(command, payload, (error) => {
-      if (isDone) world.fail(`${host.name} answered a message twice`);
+      if (isDone) world.fail("process", `${host.name} answered a message twice`);
       isDone = true;
       if (error !== undefined || published === undefined) return;
       const { value } = published;
@@ -145,7 +145,7 @@ export class Workload {
       published.acked = host.isDurable(value);
       // Whoever listens to answers would have been told of a refusal.
       if (!published.acked && !/^d[13579]/.test(topic))
-        world.fail(`${host.name} acked ${value}, which is not durable`);
+        world.fail("ack", `${host.name} acked ${value}, which is not durable`);
     });
   }
 
@@ -216,7 +216,7 @@ export class Workload {
       },
       (error: unknown) => {
         if (error instanceof TidemarkError) return;
-        world.fail(`a write threw ${String(error)}`);
+        world.fail("process", `a write threw ${String(error)}`);
       },
     );
   }

@@ -4,6 +4,7 @@
  */
 import type { Environment, LogLevel, Timers } from "../../core/ports.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
+import type { Checker } from "./findings.ts";
 import { Seeded } from "./random.ts";
 import { Trace } from "./trace.ts";
 
@@ -46,9 +47,9 @@ export class World {
     this.trace.add(`${(this.#nowMs / 1000).toFixed(3)} ${line}`);
   }
 
-  fail(reason: string): void {
-    this.note(`FAILED: ${reason}`);
-    this.failures.push(`at ${(this.#nowMs / 1000).toFixed(3)} s: ${reason}`);
+  fail(checker: Checker, reason: string): void {
+    this.note(`FAILED ${checker}: ${reason}`);
+    this.failures.push(`at ${(this.#nowMs / 1000).toFixed(3)} s: [${checker}] ${reason}`);
   }
 
   /** @returns what calls it off */
@@ -80,7 +81,7 @@ export class World {
       try {
         next.run();
       } catch (error) {
-        this.fail(`a task threw: ${error instanceof Error ? error.stack : String(error)}`);
+        this.fail("process", `a task threw: ${error instanceof Error ? error.stack : String(error)}`);
       }
       await settled();
     }

@@ -1,0 +1,31 @@
+/** What the simulator looks at, and what it found there. */
+export const checkers = {
+  process: "a process starts, ends when told to, and leaves nothing open or unanswered",
+  transport: "no message or socket is handed more than it may hold",
+  ack: "nobody is told that something is durable before it is",
+  step: "both sides of each node come to be connected, and to hold the same",
+  states: "both sides' registers are equal",
+  devices: "the cloud's events in a node's log say what the cluster log wants there",
+  deltas: "each wish that stands was told to its device",
+  fold: "registers, lives and winners are what a plain reading of all events says",
+  seen: "each event says what its writer had seen, no more and no less",
+  clock: "times go back only where a correction says so, and follow nobody far ahead",
+  lost: "nothing acknowledged is lost",
+  repeated: "nothing is in the log twice",
+  order: "each publisher's values are in the order in which it published them",
+  gaps: "each origin is dense",
+  log: "what is stored is what the log says, and whole",
+  promises: "what the API answered is so",
+} as const;
+
+export type Checker = keyof typeof checkers;
+
+/** One thing that is not as it should be. */
+export interface Finding {
+  readonly checker: Checker;
+  readonly reason: string;
+}
+
+export function* found(checker: Checker, reasons: Iterable<string>): Generator<Finding> {
+  for (const reason of reasons) yield { checker, reason };
+}

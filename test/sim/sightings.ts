@@ -1,0 +1,93 @@
+/**
+ * What a writer could see at the moment at which it appended, noted from outside: what its events say of it must be
+ * just that. And what its wall clock said.
+ */
+import type { Draft, Event, EventId, Incarnation } from "../../core/event.ts";
+import { eventId, otherSide, parseEventId, sideOf } from "../../core/event.ts";
+import { clockCorrected } from "../../core/clock.ts";
+import type { Done } from "../../core/group.ts";
+import type { Log } from "../../core/log.ts";
+import type { Clock } from "../../core/ports.ts";
+import type { Model } from "./model.ts";
+
+/** One append. */
+interface Sighting {
+  /** Of each incarnation of the other side, the latest event that was visible. */
+  readonly heads: ReadonlyMap<Incarnation, number>;
+  readonly wallMs: number;
+}
+
+/** A clock that was never set says less than this: 2026-01-01. */
+const plausibleFromMs = 1_767_225_600_000;
+/** A clock follows its peer a minute, and a jump of less than a minute is no jump. */
+const aheadMaxMs = 121_000;
+
+export class Sightings {
+  /** Of one id there may be several: a machine that was put back uses sequences again. */
+  readonly #byEvent = new Map<EventId, Sighting[]>();
+
+  /** Notes each append to this log from now on. */
+  watch(log: Log, clock: Clock): void {
+    const append = log.append.bind(log);
+    log.append = (drafts: readonly Draft[], done?: Done): readonly EventId[] => {
+      const heads = headsOf(log);
+      const wallMs = clock.now();
+      const ids = append(drafts, done);
+      for (const id of ids) this.#byEvent.set(id, [...(this.#byEvent.get(id) ?? []), { heads, wallMs }]);
+      return ids;
+    };
+  }
+
+  /** Events that say they had seen what they had not, or not what they had. */
+  *falseSeen(events: readonly Event[], model: Model): Generator<string> {
+    for (const event of events) {
+      // What is appended again says what it said the first time.
+      const said = this.#byEvent.get(event.cause ?? ("" as EventId));
+      const sightings = this.#byEvent.get(eventId(event.origin, event.seq)) ?? said;
+      if (sightings === undefined || sightings.some(({ heads }) => isSeen(event, heads, model))) continue;
+      const { origin, seq } = event.seen[0] ?? { origin: "nothing", seq: 0 };
+      const could = sightings.map(
+        ({ heads }) => [...heads].map((head) => head.join("/")).join(" ") || "nothing",
+      );
+      yield `${eventId(event.origin, event.seq)} says it had seen ${origin}/${seq}, and its writer could see ${could.join(" or ")}`;
+    }
+  }
+
+  /** Times that go back within one era, or are far ahead of the writer's own clock. @param events of one replica */
+  *wrongTimes(events: readonly Event[]): Generator<string> {
+    const last = new Map<Incarnation, Event>();
+    const origins = new Set<string>(events.map(({ origin }) => origin));
+    for (const event of [...events].sort((a, b) => a.seq - b.seq)) {
+      const { origin, seq, time, type, cause } = event;
+      const before = last.get(origin);
+      // What is appended again keeps its time.
+      if (cause !== undefined && origins.has(parseEventId(cause)?.origin ?? "")) continue;
+      last.set(origin, event);
+      if (before !== undefined && time < before.time && type !== clockCorrected) {
+        yield `${eventId(origin, seq)} is of ${time}, and ${before.seq} before it of ${before.time}`;
+      }
+      const sightings = this.#byEvent.get(eventId(origin, seq)) ?? [];
+      const isRight = sightings.some(({ wallMs }) => wallMs < plausibleFromMs || time <= wallMs + aheadMaxMs);
+      if (sightings.length > 0 && !isRight) {
+        yield `${eventId(origin, seq)} is of ${time}, when the clock said ${sightings.map(({ wallMs }) => wallMs).join(" or ")}`;
+      }
+    }
+  }
+}
+
+function headsOf(log: Log): ReadonlyMap<Incarnation, number> {
+  const heads = new Map<Incarnation, number>();
+  for (const { origin, top } of log.histories.values()) {
+    if (sideOf(origin) === otherSide(log.side) && top > 0) heads.set(origin, top);
+  }
+  return heads;
+}
+
+/** Whether what the event says it had seen is the latest of these, by generation. */
+function isSeen({ seen }: Event, heads: ReadonlyMap<Incarnation, number>, model: Model): boolean {
+  const said = seen[0];
+  if (said === undefined || heads.size === 0) return said === undefined && heads.size === 0;
+  if (heads.get(said.origin) !== said.seq) return false;
+  const rank = (origin: Incarnation): number => model.generation(origin) ?? Number.POSITIVE_INFINITY;
+  return [...heads.keys()].every((origin) => rank(origin) <= rank(said.origin));
+}

@@ -52,23 +52,28 @@ export class HybridClock {
 
   /** Ms since the epoch; not less than any time given before in this era. */
   now(): number {
+    const time = Math.floor(this.#read());
+    if (time > this.#last) this.#last = time;
+    return this.#last;
+  }
+
+  /** What the wall clock says now, or would say if it had been set. Takes note of a jump. */
+  #read(): number {
     const wall = this.#clock.now();
     // Within one millisecond nothing can have jumped: under load most calls end here.
-    if (wall === this.#readAt) return this.#last;
+    if (wall === this.#readAt) return wall + this.#offset;
     this.#readAt = wall;
     const monotonic = this.#clock.monotonic();
     const jump = wall - this.#wallBefore - (monotonic - this.#monotonicBefore);
     if (jump > toleranceMs || jump < -toleranceMs) this.#jumped(wall, jump);
     this.#wallBefore = wall;
     this.#monotonicBefore = monotonic;
-    const time = Math.floor(wall + this.#offset);
-    if (time > this.#last) this.#last = time;
-    return this.#last;
+    return wall + this.#offset;
   }
 
   /** Takes note of a peer's event time, at most a minute ahead of the own clock. */
   follow(time: number): void {
-    const limit = this.#clock.now() + this.#offset + toleranceMs;
+    const limit = this.#read() + toleranceMs;
     this.#last = Math.max(this.#last, Math.floor(Math.min(time, limit)));
   }
 

@@ -113,6 +113,7 @@ export class Outbox {
         name,
         reason: messageOf(error),
       });
+      if (this.#closed) return;
       this.#cancelRetry = environment.timers.after(this.#retryMs, () => {
         this.#cancelRetry = undefined;
         this.#wake();

@@ -262,3 +262,12 @@ t.test("a clock that was right, then unset, then right again, needs no correctio
   t.ok(writer.write(clock).time >= unset.time);
   t.strictSame(writer.eras, []);
 });
+
+t.test("a peer is not followed by an offset that the clock has outlived", async (t) => {
+  const board = new Board(2 * second);
+  const clock = new HybridClock(board, now2026);
+  t.equal(clock.now(), now2026 + 1, "unset, it goes on where the log ended");
+  board.wallMs = now2026 + second;
+  clock.follow(now2100);
+  t.ok(clock.now() <= now2026 + second + minute);
+});

@@ -66,6 +66,26 @@ t.test("an outbox that is slow is given what came meanwhile together, without a 
   await outbox.close();
 });
 
+t.test("an outbox that fails while it closes does not try again", async (t) => {
+  const world = new World();
+  const site = await Site.open(world, "node");
+  let fail: () => void = () => undefined;
+  let tries = 0;
+  const outbox = follow(site, () => {
+    tries += 1;
+    return new Promise((_, reject) => {
+      fail = () => reject(new Error("too slow"));
+    });
+  });
+  await outbox.open();
+  await say(site, 1, 1);
+  const closing = outbox.close();
+  fail();
+  await closing;
+  t.equal(world.pending, 0);
+  t.equal(tries, 1);
+});
+
 t.test("an outbox that falls behind takes the log for its queue", async (t) => {
   const site = await Site.open(new World(), "node");
   const acted: unknown[] = [];

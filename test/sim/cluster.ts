@@ -119,6 +119,7 @@ export class Cluster {
     for (const host of this.hosts) {
       host.disk.full = false;
       host.syncMs = 4;
+      host.readMs = undefined;
       host.clock.skewMs = 0;
     }
     for (const node of this.nodes) {

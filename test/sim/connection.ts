@@ -11,6 +11,8 @@ import type { ProcessWorld, World } from "./world.ts";
 
 /** An end that was closed waits no longer than this for what it had been handed to go out. */
 const lingerMs = 2000;
+/** What got lost on the line is sent again after this. */
+const sendAgainMs = 400;
 
 /** One connection: two ends, and what is on its way between them. */
 export class Connection {
@@ -78,8 +80,31 @@ export class Connection {
     const at = this.#world.nowMs + delayMs + this.#world.random.between(0, jitterMs);
     to.arriveAt = Math.max(to.arriveAt, at);
     this.#world.after(to.arriveAt - this.#world.nowMs, () => {
-      if (!this.#isCut) deliver();
+      this.#arrive(to, deliver);
     });
+  }
+
+  /** In order: what does not get through holds up what follows it. */
+  #arrive(to: End, deliver: () => void): void {
+    if (this.#isCut) return;
+    if (to.heldUp.length === 0 && !this.#isDeaf(to)) {
+      deliver();
+      return;
+    }
+    to.heldUp.push(deliver);
+    if (to.heldUp.length === 1) this.#tryAgain(to);
+  }
+
+  #tryAgain(to: End): void {
+    this.#world.after(sendAgainMs, () => {
+      if (this.#isCut || to.isOver) return;
+      if (this.#isDeaf(to)) this.#tryAgain(to);
+      else for (const deliver of to.heldUp.splice(0)) deliver();
+    });
+  }
+
+  #isDeaf(to: End): boolean {
+    return this.line.deafSide === (to === this.node ? "node" : "cloud");
   }
 }
 
@@ -87,6 +112,8 @@ export class End implements Transport {
   readonly owner: ProcessWorld;
   /** When the last message on its way here arrives. */
   arriveAt = 0;
+  /** What has not got through to it, in order. */
+  readonly heldUp: (() => void)[] = [];
   readonly #world: World;
   readonly #connection: Connection;
   #buffered = 0;

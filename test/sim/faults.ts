@@ -14,28 +14,29 @@ type AnyHost = CloudHost | NodeHost;
 const damages = ["damage", "lose", "forget"] as const;
 const clonesMax = 1;
 
+type LineFault = Extract<FaultKind, "cut" | "halfOpen" | "partition" | "oneWay" | "slowLine" | "duplicate">;
+
 export class Faults {
   readonly #cluster: Cluster;
   readonly #random: Seeded;
-  readonly #kinds: ReadonlySet<FaultKind>;
-  readonly #everyMs: number;
+  readonly #kinds: RunOptions["faults"];
   /** Backups of each machine's disk, oldest first. */
   readonly #backups = new Map<string, DiskSnapshot[]>();
   /** Machines whose disk has lost something. */
   readonly #lossy = new Set<string>();
   #isOver = false;
 
-  constructor(cluster: Cluster, { faults, faultEveryMs }: RunOptions) {
+  constructor(cluster: Cluster, faults: RunOptions["faults"]) {
     this.#cluster = cluster;
     this.#random = cluster.world.random.fork();
     this.#kinds = faults;
-    this.#everyMs = faultEveryMs;
   }
 
   start(): void {
-    for (const kind of this.#kinds) this.#later(this.#everyMs, () => this.#strike(kind));
-    if (!this.#kinds.has("rollbackCloud") && !this.#kinds.has("rollbackNode")) return;
-    this.#later(this.#everyMs / 2, () => {
+    for (const [kind, everyMs] of this.#kinds) this.#later(everyMs, () => this.#strike(kind));
+    const everyMs = this.#kinds.get("rollbackCloud") ?? this.#kinds.get("rollbackNode");
+    if (everyMs === undefined) return;
+    this.#later(everyMs / 2, () => {
       this.#backUp(this.#random.pick(this.#cluster.hosts));
     });
   }
@@ -71,12 +72,16 @@ export class Faults {
       case "cut":
       case "halfOpen":
       case "partition":
+      case "oneWay":
       case "slowLine":
       case "duplicate":
         this.#strikeLine(kind, (host as NodeHost).node);
         return;
       case "slowDisk":
-        this.#slowDisk();
+        this.#random.pick(this.#cluster.hosts).syncMs = this.#random.pick([4, 50, 1000, 5000]);
+        return;
+      case "slowReads":
+        this.#random.pick(this.#cluster.hosts).readMs = this.#random.pick([undefined, 0, 5, 200]);
         return;
       case "slowSubscriber":
         (host as NodeHost).bus.slowness = this.#random.chance(0.5) ? 0 : 0.3;
@@ -113,6 +118,7 @@ export class Faults {
       case "clockJump":
         this.#jump(this.#random.pick(this.#cluster.hosts));
         return;
+      case "crashStarting":
       case "tornDisk":
       case "loseKey":
         // These say how other faults go.
@@ -122,7 +128,7 @@ export class Faults {
     }
   }
 
-  #strikeLine(kind: "cut" | "halfOpen" | "partition" | "slowLine" | "duplicate", node: string): void {
+  #strikeLine(kind: LineFault, node: string): void {
     const random = this.#random;
     const { network } = this.#cluster;
     const line = network.line(node);
@@ -139,6 +145,10 @@ export class Faults {
         network.cut(node, () => random.between(0, 30_000));
         this.#until(random.between(1000, 20_000), () => (line.isUp = true));
         return;
+      case "oneWay":
+        line.deafSide = random.pick(["cloud", "node"]);
+        this.#until(random.between(1000, 60_000), () => (line.deafSide = undefined));
+        return;
       case "slowLine":
         line.delayMs = random.pick([5, 100, 1500]);
         line.jitterMs = random.pick([0, 50, 1000]);
@@ -150,11 +160,6 @@ export class Faults {
       default:
         kind satisfies never;
     }
-  }
-
-  #slowDisk(): void {
-    const host = this.#random.pick(this.#cluster.hosts);
-    host.syncMs = this.#random.pick([4, 50, 1000]);
   }
 
   #fate(host: AnyHost): CrashFate {
@@ -177,6 +182,18 @@ export class Faults {
     const delayMs = this.#random.pick([0, 100, 3000, 15_000]);
     this.#until(delayMs, () => {
       host.start();
+      this.#crashAsItStarts(host);
+    });
+  }
+
+  /** A board with a bad supply: it dies while it comes up, or just after. */
+  #crashAsItStarts(host: AnyHost): void {
+    if (!this.#kinds.has("crashStarting") || !this.#random.chance(0.5)) return;
+    const { starts } = host;
+    this.#until(this.#random.pick([0, 1, 2, 5, 10, 30, 100]), () => {
+      if (host.starts !== starts || host.isDown) return;
+      this.#crash(host);
+      this.#restart(host);
     });
   }
 

@@ -1,14 +1,15 @@
 /** A machine: a disk and a clock that outlive the processes that run on it, one at a time. */
 import { hasCode, messageOf } from "../../core/errors.ts";
-import { type CrashFate, MemoryDisk, MemoryStore } from "../../core/store/memory.ts";
+import { type CrashFate, MemoryDisk } from "../../core/store/memory.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
 import type { Network } from "./network.ts";
+import { SlowStore } from "./slow-store.ts";
 import { ProcessWorld, WallClock, type World } from "./world.ts";
 
 /** What runs on a machine. */
 export interface Running<Product> {
   readonly environment: ProcessWorld;
-  readonly store: MemoryStore;
+  readonly store: SlowStore;
   product: Product | undefined;
 }
 
@@ -27,6 +28,8 @@ export abstract class Host<Product extends Closable> {
   disk: MemoryDisk = new MemoryDisk();
   /** How long a sync takes at most. */
   syncMs = 4;
+  /** How long a read takes at most; undefined: no time at all. */
+  readMs: number | undefined;
   #running: Running<Product> | undefined;
   #stopping: Promise<void> | undefined;
   #starts = 0;
@@ -62,10 +65,11 @@ export abstract class Host<Product extends Closable> {
     this.#starts += 1;
     this.world.note(`${this.name} starts`);
     const environment = new ProcessWorld(this.world, this.name, this.clock);
-    const store = new MemoryStore(this.disk, {
+    const store = new SlowStore(this.disk, {
       timers: environment.timers,
       digest: nodeDigest,
       syncDelayMs: () => environment.random.between(0, this.syncMs),
+      readDelayMs: () => (this.readMs === undefined ? undefined : environment.random.between(0, this.readMs)),
     });
     const running: Running<Product> = { environment, store, product: undefined };
     this.#running = running;

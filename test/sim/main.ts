@@ -21,7 +21,7 @@ const startedMs = performance.now();
 let failed = 0;
 for (let seed = first; seed < first + runs; seed += 1) {
   const all = optionsOf(seed);
-  const options = { ...all, faults: new Set([...all.faults].filter((kind) => !without.has(kind))) };
+  const options = { ...all, faults: new Map([...all.faults].filter(([kind]) => !without.has(kind))) };
   if (runs === 1) console.log(describe(options));
   const { failures, hash, turns, healedMs, lines } = await runSeed(options, print);
   if (failures.length === 0) {

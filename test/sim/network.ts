@@ -1,5 +1,6 @@
 /** The network between the cloud and its nodes: lines with delay, jitter and a rate, that are cut at any moment. */
 import { TidemarkError } from "../../core/errors.ts";
+import type { Side } from "../../core/event.ts";
 import type { Transport } from "../../protocol/transport.ts";
 import { Connection } from "./connection.ts";
 import type { ProcessWorld, World } from "./world.ts";
@@ -7,6 +8,8 @@ import type { ProcessWorld, World } from "./world.ts";
 /** The way between one node and the cloud. */
 export interface Line {
   isUp: boolean;
+  /** The side to which nothing gets through: what is sent there is sent again until it does. */
+  deafSide: Side | undefined;
   delayMs: number;
   jitterMs: number;
   bytesPerMs: number;
@@ -15,7 +18,7 @@ export interface Line {
 }
 
 export function goodLine(): Line {
-  return { isUp: true, delayMs: 5, jitterMs: 2, bytesPerMs: 10_000, duplicates: 0 };
+  return { isUp: true, deafSide: undefined, delayMs: 5, jitterMs: 2, bytesPerMs: 10_000, duplicates: 0 };
 }
 
 type Accept = (transport: Transport, node: string) => void;
@@ -64,7 +67,8 @@ export class Network {
       };
       owner.timers.after(2 * line.delayMs + world.random.between(0, line.jitterMs), () => {
         const listener = this.#listener;
-        if (!line.isUp) refuse(world.random.between(0, dialTimeoutMs), "the cloud does not answer");
+        if (!line.isUp || line.deafSide !== undefined)
+          refuse(world.random.between(0, dialTimeoutMs), "the cloud does not answer");
         else if (listener?.owner.alive !== true) refuse(line.delayMs, "the cloud's port is closed");
         else {
           const connection = new Connection(world, line, { node: owner, cloud: listener.owner }, () =>

@@ -1,18 +1,21 @@
-/** What a seed decides before a run begins: how long, how many, and which faults exist in it. */
+/** What a seed decides before a run begins: how long, how many, and which faults exist in it, how often. */
 import { Seeded } from "./random.ts";
 
 export const faultKinds = [
   "cut",
   "halfOpen",
   "partition",
+  "oneWay",
   "slowLine",
   "duplicate",
   "slowDisk",
+  "slowReads",
   "slowSubscriber",
   "stopNode",
   "stopCloud",
   "crashNode",
   "crashCloud",
+  "crashStarting",
   "tornDisk",
   "rollbackNode",
   "rollbackCloud",
@@ -29,19 +32,24 @@ export const faultKinds = [
 
 export type FaultKind = (typeof faultKinds)[number];
 
+export function isFaultKind(text: string): text is FaultKind {
+  return (faultKinds as readonly string[]).includes(text);
+}
+
 export interface RunOptions {
   readonly seed: number;
   readonly nodes: number;
   readonly devices: number;
   /** How long faults happen, ms. */
   readonly unsafeMs: number;
-  /** Between two faults of one kind, ms. */
-  readonly faultEveryMs: number;
+  /** The kinds of faults in this run, and the time between two of each, ms. */
+  readonly faults: ReadonlyMap<FaultKind, number>;
   /** Between two things that a device or a person does, ms. */
   readonly actEveryMs: number;
+  /** Chance that what is done is the same value wanted on both sides at about the same time. */
+  readonly contention: number;
   /** Chance that a reported value is tens of kilobytes long. */
   readonly large: number;
-  readonly faults: ReadonlySet<FaultKind>;
 }
 
 const losses = ["rollbackCloud", "wipeCloud", "damageNode", "damageCloud"] as const;
@@ -49,25 +57,38 @@ const losses = ["rollbackCloud", "wipeCloud", "damageNode", "damageCloud"] as co
 /** Each kind of fault is rare enough that most runs have a few of them: what all together hide, some bring out. */
 export function optionsOf(seed: number): RunOptions {
   const random = new Seeded(seed, 1);
-  const share = random.pick([0.1, 0.25, 0.5]);
-  const faults = new Set(faultKinds.filter(() => random.chance(share)));
-  // A copy that holds more than the other, and a disk that has lost it: whom to believe is for a person to say.
-  if (faults.has("clone")) for (const kind of losses) faults.delete(kind);
+  const isFleet = random.chance(0.06);
+  const nodes = isFleet ? random.between(8, 50) : random.pick([1, 1, 2, 3]);
+  const unsafeMs = isFleet ? 15_000 : random.pick([15_000, 40_000, 90_000]);
   return {
     seed,
-    nodes: random.pick([1, 1, 2, 3]),
-    devices: random.between(2, 5),
-    unsafeMs: random.pick([15_000, 40_000, 90_000]),
-    faultEveryMs: random.pick([4000, 10_000, 25_000]),
-    actEveryMs: random.pick([60, 150, 400]),
+    nodes,
+    devices: isFleet ? nodes : random.between(2, 5),
+    unsafeMs,
+    faults: faultsOf(random, isFleet ? 4 : 1),
+    actEveryMs: isFleet ? 60 : random.pick([60, 150, 400]),
+    contention: random.pick([0, 0.02, 0.2]),
     large: random.pick([0, 0, 0.01, 0.1]),
-    faults,
   };
 }
 
+/** @param times how many times as often as in a small run */
+function faultsOf(random: Seeded, times: number): Map<FaultKind, number> {
+  const share = random.pick([0.1, 0.25, 0.5]);
+  const everyMs = random.pick([4000, 10_000, 25_000]) / times;
+  const faults = new Map<FaultKind, number>();
+  for (const kind of faultKinds) {
+    const ratio = random.pick([0.5, 1, 1, 3]);
+    if (random.chance(share)) faults.set(kind, everyMs * ratio);
+  }
+  // A copy that holds more than the other, and a disk that has lost it: whom to believe is for a person to say.
+  if (faults.has("clone")) for (const kind of losses) faults.delete(kind);
+  return faults;
+}
+
 export function describe(options: RunOptions): string {
-  const { seed, nodes, devices, unsafeMs, faultEveryMs, actEveryMs, large, faults } = options;
-  const what = `something every ${actEveryMs} ms (large: ${large}), a fault of each kind every ${faultEveryMs / 1000} s`;
-  const kinds = faults.size === 0 ? "none" : [...faults].join(" ");
-  return `seed ${seed}: ${nodes} nodes, ${devices} devices, ${unsafeMs / 1000} s, ${what}: ${kinds}`;
+  const { seed, nodes, devices, unsafeMs, actEveryMs, contention, large, faults } = options;
+  const what = `something every ${actEveryMs} ms (large: ${large}, contended: ${contention})`;
+  const kinds = [...faults].map(([kind, everyMs]) => `${kind} every ${everyMs / 1000} s`);
+  return `seed ${seed}: ${nodes} nodes, ${devices} devices, ${unsafeMs / 1000} s, ${what}: ${kinds.join(", ") || "no faults"}`;
 }

@@ -36,8 +36,8 @@ export async function runSeed(options: RunOptions, print?: (line: string) => voi
   let healedMs = 0;
   try {
     const cluster = new Cluster(world, options);
-    const workload = new Workload(cluster, options.large);
-    const faults = new Faults(cluster, options);
+    const workload = new Workload(cluster, options);
+    const faults = new Faults(cluster, options.faults);
     cluster.start();
     workload.start(options.actEveryMs);
     faults.start();

@@ -41,7 +41,7 @@ export class Scenario {
     this.#t = t;
     this.world = new World({ seed });
     this.cluster = new Cluster(this.world, { nodes: 1, devices: 1 });
-    this.workload = new Workload(this.cluster);
+    this.workload = new Workload(this.cluster, { large: 0, contention: 0 });
   }
 
   get nodeHost(): NodeHost {

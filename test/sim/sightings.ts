@@ -28,6 +28,12 @@ export class Sightings {
 
   /** Notes each append to this log from now on. */
   watch(log: Log, clock: Clock): void {
+    // What a process before this one appended, and lost, is not what has these sequences now.
+    const { top = 0 } = log.histories.get(log.incarnation) ?? {};
+    for (const id of this.#byEvent.keys()) {
+      const { origin, seq } = parseEventId(id) ?? {};
+      if (origin === log.incarnation && (seq ?? 0) > top) this.#byEvent.delete(id);
+    }
     const append = log.append.bind(log);
     log.append = (drafts: readonly Draft[], done?: Done): readonly EventId[] => {
       const heads = headsOf(log);
@@ -40,11 +46,13 @@ export class Sightings {
 
   /** Events that say they had seen what they had not, or not what they had. */
   *falseSeen(events: readonly Event[], model: Model): Generator<string> {
+    const ends = endsOf(events);
     for (const event of events) {
       // What is appended again says what it said the first time.
       const said = this.#byEvent.get(event.cause ?? ("" as EventId));
       const sightings = this.#byEvent.get(eventId(event.origin, event.seq)) ?? said;
-      if (sightings === undefined || sightings.some(({ heads }) => isSeen(event, heads, model))) continue;
+      if (sightings === undefined || sightings.some(({ heads }) => isSeen(event, heads, { model, ends })))
+        continue;
       const { origin, seq } = event.seen[0] ?? { origin: "nothing", seq: 0 };
       const could = sightings.map(
         ({ heads }) => [...heads].map((head) => head.join("/")).join(" ") || "nothing",
@@ -83,11 +91,30 @@ function headsOf(log: Log): ReadonlyMap<Incarnation, number> {
   return heads;
 }
 
-/** Whether what the event says it had seen is the latest of these, by generation. */
-function isSeen({ seen }: Event, heads: ReadonlyMap<Incarnation, number>, model: Model): boolean {
+function endsOf(events: readonly Event[]): ReadonlyMap<Incarnation, number> {
+  const ends = new Map<Incarnation, number>();
+  for (const { origin, seq } of events) ends.set(origin, Math.max(seq, ends.get(origin) ?? 0));
+  return ends;
+}
+
+interface Known {
+  readonly model: Model;
+  /** The last event of each incarnation. */
+  readonly ends: ReadonlyMap<Incarnation, number>;
+}
+
+/**
+ * Whether what the event says it had seen is the latest of these, by generation; and whether all of the older ones was
+ * there, since having seen an event of a newer one counts as having seen that.
+ */
+function isSeen({ seen }: Event, heads: ReadonlyMap<Incarnation, number>, { model, ends }: Known): boolean {
   const said = seen[0];
   if (said === undefined || heads.size === 0) return said === undefined && heads.size === 0;
   if (heads.get(said.origin) !== said.seq) return false;
   const rank = (origin: Incarnation): number => model.generation(origin) ?? Number.POSITIVE_INFINITY;
+  const older = [...ends].filter(([origin]) => {
+    return sideOf(origin) === sideOf(said.origin) && rank(origin) < rank(said.origin);
+  });
+  if (older.some(([origin, end]) => (heads.get(origin) ?? 0) < end)) return false;
   return [...heads.keys()].every((origin) => rank(origin) <= rank(said.origin));
 }

@@ -10,6 +10,7 @@ import { isFailure } from "../../protocol/rest/status.ts";
 import { type Cluster, modelNames } from "./cluster.ts";
 import type { NodeHost } from "./hosts.ts";
 import { type Published, markerField } from "./ledger.ts";
+import type { RunOptions } from "./options.ts";
 import type { Seeded } from "./random.ts";
 
 /** Properties that the models may declare. */
@@ -22,12 +23,13 @@ export class Workload {
   readonly #cluster: Cluster;
   readonly #random: Seeded;
   readonly #large: number;
+  readonly #contention: number;
   #isOver = false;
 
-  /** @param large chance that a reported value is tens of kilobytes long */
-  constructor(cluster: Cluster, large = 0) {
+  constructor(cluster: Cluster, { large, contention }: Pick<RunOptions, "large" | "contention">) {
     this.#cluster = cluster;
     this.#large = large;
+    this.#contention = contention;
     this.#random = cluster.world.random.fork();
   }
 
@@ -63,6 +65,10 @@ export class Workload {
   #act(): void {
     const random = this.#random;
     const device = random.pick(this.#cluster.devices);
+    if (random.chance(this.#contention)) {
+      this.#contend(device, random.pick(writable));
+      return;
+    }
     const dice = random.fraction();
     if (dice < 0.02) this.#putModel(random.pick(modelNames));
     else if (dice < 0.025) this.#delete(deviceModelKind, random.pick(modelNames));
@@ -72,9 +78,28 @@ export class Workload {
     else this.#deviceActs(device);
   }
 
+  /** Both sides want something of one property, at about the same time. */
+  #contend(device: string, property: string): void {
+    const { world } = this.#cluster;
+    const random = this.#random;
+    for (const host of this.#machines) {
+      world.after(random.between(0, 50), () => {
+        if (!this.#isOver && host.product !== undefined) this.#wish(host, device, property);
+      });
+    }
+    world.after(random.between(0, 50), () => {
+      if (!this.#isOver) this.desire(device, property);
+    });
+  }
+
+  /** All that have a device's broker: only those where the device is declared take what it says. */
+  get #machines(): readonly NodeHost[] {
+    return [...this.#cluster.nodes, ...this.#cluster.clones];
+  }
+
   #deviceActs(device: string): void {
     const random = this.#random;
-    const host = random.pick([...this.#cluster.nodes, ...this.#cluster.clones]);
+    const host = random.pick(this.#machines);
     if (host.product === undefined) return;
     const dice = random.fraction();
     if (dice < 0.1) this.#wish(host, device, random.pick(writable));
@@ -97,9 +122,14 @@ export class Workload {
 
   /** @returns the value */
   report(host: NodeHost, device: string, property: string): string {
+    const isLarge = this.#random.chance(this.#large) && texts.includes(property);
+    return this.reportLong(host, device, property, isLarge ? this.#random.between(10_000, 60_000) : 0);
+  }
+
+  /** @param length of what follows the value, characters */
+  reportLong(host: NodeHost, device: string, property: string, length: number): string {
     const value = this.#value(property);
-    const large = this.#random.chance(this.#large) && texts.includes(property);
-    const said = large ? value.padEnd(20, ".") + this.#noise(this.#random.between(10_000, 60_000)) : value;
+    const said = length === 0 ? value : value.padEnd(20, ".") + this.#noise(length);
     this.#publish(host, device, said, { [property]: { actual: { value: said } } });
     return said;
   }

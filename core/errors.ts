@@ -34,6 +34,7 @@ export const errorCodes = {
   CONFIGURATION: "the configuration can't be used",
   PORT_TAKEN: "another process listens on that port",
   NOT_REACHABLE: "no answer from the other process",
+  SERVER_FAILED: "the other process met an error that it did not foresee",
   NOT_FOUND: "there is no such thing",
   INVALID: "the value or object is refused",
   CONFLICT: "the object changed since it was read",

@@ -173,7 +173,9 @@ function codeOfStatus(status: number): ErrorCode {
   if (status === 413) return "EVENT_TOO_LARGE";
   if (status === 429) return "LOG_OVERLOADED";
   if (status === 501) return "UNSUPPORTED";
-  return status >= 500 ? "NOT_REACHABLE" : "INVALID";
+  // A proxy, or a process that is starting or ending, says by these that nobody was there to answer.
+  if (status === 502 || status === 503 || status === 504) return "NOT_REACHABLE";
+  return status >= 500 ? "SERVER_FAILED" : "INVALID";
 }
 
 function isErrorCode(value: unknown): value is ErrorCode {

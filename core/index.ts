@@ -5,6 +5,8 @@ export * from "./projection.ts";
 export * from "./registers.ts";
 export * from "./generations.ts";
 export * from "./clock.ts";
+export * from "./cut.ts";
+export * from "./past.ts";
 export * from "./replica.ts";
 export * from "./store-port.ts";
 export * from "./time.ts";

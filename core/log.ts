@@ -57,6 +57,8 @@ interface Waiting {
 export class Log implements Replica, CommitSource {
   readonly id: LogId;
   readonly side: Side;
+  /** Whether the side that wrote an event may author it: else it is kept, and counts for nothing. */
+  readonly applies = (event: Event): boolean => this.#options.mayApply?.(event) !== false;
   readonly #options: LogOptions;
   readonly #staged = new Staged();
   readonly #tail = new TailCache();
@@ -325,7 +327,7 @@ export class Log implements Replica, CommitSource {
   }
 
   #apply(event: Event): void {
-    if (this.#options.mayApply?.(event) === false) this.#unauthorised += 1;
+    if (!this.applies(event)) this.#unauthorised += 1;
     else fold(this.#state.registers, this.#state.histories, event);
   }
 

@@ -17,6 +17,8 @@ const toleranceMs = 60_000;
 /** A wall clock that says less than this was never set: 2026-01-01. */
 const plausibleFromMs = 1_767_225_600_000;
 
+const noCorrections: readonly Draft[] = [];
+
 export class HybridClock {
   readonly #clock: Clock;
   /** The latest time given out or followed. */
@@ -30,7 +32,7 @@ export class HybridClock {
   #readAt: number | undefined;
   /** What was written at later times than this, was written by a clock that was never set. */
   readonly #unsetSince: number;
-  readonly #corrections: Draft[] = [];
+  #corrections: Draft[] = [];
 
   /** @param last time of this side's newest event in the log, or 0 */
   constructor(clock: Clock, last: number) {
@@ -77,9 +79,12 @@ export class HybridClock {
     this.#last = Math.max(this.#last, Math.floor(Math.min(time, limit)));
   }
 
-  /** The event to append when an era has begun; one at a call. */
-  takeCorrection(): Draft | undefined {
-    return this.#corrections.shift();
+  /** The events to append where eras have begun; each is handed out once. */
+  takeCorrections(): readonly Draft[] {
+    if (this.#corrections.length === 0) return noCorrections;
+    const taken = this.#corrections;
+    this.#corrections = [];
+    return taken;
   }
 
   #jumped(wall: number, jump: number): void {

@@ -151,13 +151,7 @@ export class Log implements Replica, CommitSource {
       return [];
     }
     const time = this.#clock.now();
-    for (
-      let draft = this.#clock.takeCorrection();
-      draft !== undefined;
-      draft = this.#clock.takeCorrection()
-    ) {
-      this.#stage([draft], time);
-    }
+    for (const correction of this.#clock.takeCorrections()) this.#stage([correction], time);
     return this.#stage(drafts, time, done);
   }
 

@@ -4,7 +4,7 @@
  */
 import { TidemarkError, messageOf } from "./errors.ts";
 import type { Timers } from "./ports.ts";
-import type { Store, StoreBatch, StoredSegment } from "./store-port.ts";
+import type { Store, StoreBatch, StoredBlock, StoredSegment } from "./store-port.ts";
 
 /** Something that has segments to commit: a log. */
 export interface CommitSource {
@@ -21,6 +21,7 @@ export class Committer {
   readonly #timers: Timers;
   #waiting = new Set<CommitSource>();
   #values = new Map<string, Uint8Array | undefined>();
+  #blocks: StoredBlock[] = [];
   #remove: { readonly log: StoredSegment["log"]; readonly position: number }[] = [];
   #running: Promise<void> | undefined;
   #scheduled = false;
@@ -51,6 +52,11 @@ export class Committer {
     this.#values.set(name, value);
   }
 
+  /** Puts a block in the place of what is stored at its positions, with the next batch. */
+  merge(block: StoredBlock): void {
+    this.#blocks.push(block);
+  }
+
   /** Takes a stored segment out with the next batch. */
   remove(segment: Pick<StoredSegment, "log" | "position">): void {
     this.#remove.push({ log: segment.log, position: segment.position });
@@ -68,7 +74,8 @@ export class Committer {
   }
 
   get #isDirty(): boolean {
-    return this.#waiting.size > 0 || this.#values.size > 0 || this.#remove.length > 0;
+    const others = this.#values.size + this.#blocks.length + this.#remove.length;
+    return this.#waiting.size > 0 || others > 0;
   }
 
   #schedule(): void {
@@ -83,9 +90,15 @@ export class Committer {
   /** One commit. Never rejects: a failure is told to the sources, and stands. */
   #run(): Promise<void> {
     const sources = this.#waiting;
-    const batch: StoreBatch = { segments: [], values: this.#values, remove: this.#remove };
+    const batch: StoreBatch = {
+      segments: [],
+      blocks: this.#blocks,
+      values: this.#values,
+      remove: this.#remove,
+    };
     this.#waiting = new Set();
     this.#values = new Map();
+    this.#blocks = [];
     this.#remove = [];
     const segments = batch.segments as StoredSegment[];
     for (const source of sources) for (const segment of source.collect()) segments.push(segment);

@@ -13,6 +13,7 @@ export * from "./time.ts";
 export * from "./follow.ts";
 export * from "./log.ts";
 export * from "./committer.ts";
+export * from "./merging.ts";
 export * from "./reactor.ts";
 export * from "./replay.ts";
 export * from "./codec.ts";

@@ -134,6 +134,11 @@ export class Log implements Replica, CommitSource {
     return { store: committer.store, digest: environment.digest, removed: this.#state.identity.removed };
   }
 
+  /** Whether it takes appends: it is not being put right, and has not failed. */
+  get isOpen(): boolean {
+    return this.#status === "open";
+  }
+
   /** Bytes of events that wait for the disk. */
   get waitingBytes(): number {
     return this.#waitingBytes;

@@ -17,14 +17,14 @@ import {
   type View,
   blockOf,
   bodiesOf,
-  entryAt,
   firstRow,
   foundIn,
+  getAll,
   rowsOf,
   undamaged,
 } from "./level-read.ts";
 import { nodeDigest } from "./node-digest.ts";
-import { type IndexEntry, encodeEntry, encodeRecord, seal } from "./record.ts";
+import { type IndexEntry, decodeEntry, encodeEntry, encodeRecord, seal } from "./record.ts";
 import { type Cut, type Run, isCut, neighboursOf, originRunsOf, runsLeft, runsOf } from "./runs.ts";
 
 /** How hard blocks are compressed; measured in `benchmarks/merge.ts`. */
@@ -110,7 +110,12 @@ export class BatchWriter {
     for (const [log, cuts] of cutsOf) {
       const touched = new Map<number, Found>();
       for (const cut of cuts) for (const found of await this.#touched(log, cut)) touched.set(found.at, found);
-      for (const found of touched.values()) await this.#cut(log, found, cuts);
+      const segments: Found[] = [];
+      for (const found of touched.values()) {
+        if (found.entry?.runs !== undefined) await this.#cutBlock(log, found.entry, cuts);
+        else if (isCut({ position: found.at }, cuts)) segments.push(found);
+      }
+      await this.#cutSegments(log, segments);
     }
   }
 
@@ -129,32 +134,31 @@ export class BatchWriter {
     return found.filter((each) => each !== undefined);
   }
 
-  async #cut(log: LogId, { at, entry }: Found, cuts: readonly Cut[]): Promise<void> {
-    const key = numbered(positionPrefix(log), at);
-    if (entry?.runs !== undefined) {
-      await this.#cutBlock(log, entry, cuts);
-    } else if (isCut({ position: at }, cuts)) {
-      this.deleted.push(key);
-      if (entry !== undefined) await this.#cutSegment(log, at, entry);
-    }
-  }
-
-  async #cutSegment(log: LogId, at: number, entry: IndexEntry): Promise<void> {
+  async #cutSegments(log: LogId, found: readonly Found[]): Promise<void> {
+    const prefix = positionPrefix(log);
+    for (const { at } of found) this.deleted.push(numbered(prefix, at));
+    const known = found.filter(({ entry }) => entry !== undefined);
     // After damage, both the body's number and the place in the origin may have gone to another segment.
-    const index = { log, prefix: positionPrefix(log), origin: undefined };
-    const [record] = await bodiesOf(index, [{ at, entry }], this.#view);
-    if (record?.segment !== undefined) this.deleted.push(numbered(bodyPrefix, entry.arrival));
-    await this.#cutOrigin(log, entry, entry.arrival);
+    const records = await bodiesOf({ log, prefix, origin: undefined }, known, this.#view);
+    const entries = known.map(({ entry }) => entry).filter((entry) => entry !== undefined);
+    entries.forEach(({ arrival }, nth) => {
+      if (records[nth]?.segment !== undefined) this.deleted.push(numbered(bodyPrefix, arrival));
+    });
+    await this.#cutOrigins(log, entries);
   }
 
-  async #cutOrigin(
+  /** Takes out the entries by origin, but for those that name another record by now. */
+  async #cutOrigins(
     log: LogId,
-    { origin, lo }: Pick<IndexEntry, "origin" | "lo">,
-    arrival: number,
+    places: readonly Pick<IndexEntry, "origin" | "lo" | "arrival">[],
   ): Promise<void> {
-    const key = numbered(originPrefix(log, origin), lo);
-    const entry = await entryAt(key, this.#view);
-    if (entry === undefined || entry.arrival === arrival) this.deleted.push(key);
+    const keys = places.map(({ origin, lo }) => numbered(originPrefix(log, origin), lo));
+    const values = await getAll(keys, this.#view);
+    keys.forEach((key, nth) => {
+      const value = values[nth];
+      const entry = value && decodeEntry(key, value, nodeDigest);
+      if (entry === undefined || entry.arrival === places[nth]?.arrival) this.deleted.push(key);
+    });
   }
 
   async #cutBlock(log: LogId, entry: IndexEntry, cuts: readonly Cut[]): Promise<void> {
@@ -165,7 +169,8 @@ export class BatchWriter {
     const isWhole = left === undefined ? isSame(runs, runsKept) : left.length === block?.members.length;
     if (isWhole) return;
     this.deleted.push(numbered(positionPrefix(log), position));
-    for (const run of originRunsOf(runs)) await this.#cutOrigin(log, run, arrival);
+    const places = originRunsOf(runs).map((run) => ({ ...run, arrival }));
+    await this.#cutOrigins(log, places);
     if (block === undefined || left === undefined) {
       // What is damaged stays so, and is named for as long as it is there.
       for (const group of neighboursOf(runsKept)) this.#indexBlock(log, group, entry);

@@ -1,0 +1,133 @@
+/**
+ * Merges the logs of one process in the background: one slice at a time, whichever log is next, and not more than a
+ * share of the time while appends come.
+ */
+import type { Committer } from "./committer.ts";
+import { TidemarkError, messageOf } from "./errors.ts";
+import type { Log } from "./log.ts";
+import { type MergeIndex, Merger } from "./merger.ts";
+import type { Environment } from "./ports.ts";
+
+export interface MergingOptions {
+  readonly committer: Committer;
+  readonly environment: Environment;
+  readonly indexOf?: ((log: Log) => MergeIndex) | undefined;
+  readonly blockBytes?: number | undefined;
+  /** What is left of a log is merged when so long has passed, though it is no whole block. */
+  readonly idleMs?: number | undefined;
+}
+
+const idleMsDefault = 10 * 60_000;
+/** While appends come, a slice is followed by a pause of so many times its length. */
+const pauseFactor = 6;
+
+export class Merging {
+  readonly #options: MergingOptions;
+  readonly #mergers = new Map<Log, Merger>();
+  readonly #stops: (() => void)[] = [];
+  /** Whose turn comes, and whether what is no whole block is merged too. */
+  readonly #due = new Map<Merger, boolean>();
+  #running: Promise<void> | undefined;
+  #cancelPause: (() => void) | undefined;
+  #endPause: (() => void) | undefined;
+  #cancelIdle: (() => void) | undefined;
+  /** Whether anything was appended since the last slice. */
+  #isBusy = false;
+  #closed = false;
+
+  constructor(options: MergingOptions) {
+    this.#options = options;
+  }
+
+  /** Merges this log too, from now on. */
+  add(log: Log): void {
+    const { committer, indexOf, blockBytes } = this.#options;
+    const merger = new Merger({ log, committer, index: indexOf?.(log), blockBytes });
+    this.#mergers.set(log, merger);
+    const look = (): void => {
+      if (merger.isDue) this.#start(merger, false);
+      else this.#awaitIdle();
+    };
+    this.#stops.push(
+      log.onVisible(() => {
+        this.#isBusy = true;
+        look();
+      }),
+      log.onReset(look),
+    );
+    look();
+  }
+
+  #start(merger: Merger, all: boolean): void {
+    if (this.#closed) return;
+    this.#due.set(merger, all || this.#due.get(merger) === true);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#options.environment;
+    for (let [next] = this.#due; next !== undefined && !this.#closed; [next] = this.#due) {
+      const [merger, all] = next;
+      this.#due.delete(merger);
+      const began = clock.monotonic();
+      const isMade = await this.#slice(merger, all);
+      if (isMade && (all || merger.isDue)) this.#start(merger, all);
+      else if (!all && merger.hasLeft) this.#awaitIdle();
+      const tookMs = clock.monotonic() - began;
+      await this.#pause(this.#isBusy ? tookMs * pauseFactor : 0);
+      this.#isBusy = false;
+    }
+  }
+
+  /** @returns whether a block was made; a log that can't be merged now is left as it is */
+  async #slice(merger: Merger, all: boolean): Promise<boolean> {
+    const { committer, environment } = this.#options;
+    if (committer.failure !== undefined) return false;
+    try {
+      return await merger.slice(all);
+    } catch (error) {
+      // A store that failed is told of by the committer; the log's own readers tell of damage.
+      const code = error instanceof TidemarkError ? error.code : undefined;
+      const fields = { log: merger.log.id, code, reason: messageOf(error) };
+      environment.logger.log("warn", "segments could not be merged", fields);
+      return false;
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    const { timers } = this.#options.environment;
+    return new Promise((resolve) => {
+      this.#endPause = resolve;
+      if (ms > 0) this.#cancelPause = timers.after(ms, resolve);
+      else timers.soon(resolve);
+    });
+  }
+
+  #awaitIdle(): void {
+    if (this.#closed || this.#cancelIdle !== undefined) return;
+    const { environment, idleMs = idleMsDefault } = this.#options;
+    this.#cancelIdle = environment.timers.after(idleMs, () => {
+      this.#cancelIdle = undefined;
+      void this.mergeAll();
+    });
+  }
+
+  /** Merges all there is, also what is no whole block yet. */
+  async mergeAll(): Promise<void> {
+    for (const merger of this.#mergers.values()) if (merger.hasLeft) this.#start(merger, true);
+    await this.#running;
+  }
+
+  /** Resolves when the slice under way is done. The rest is merged the next time. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const stop of this.#stops.splice(0)) stop();
+    for (const merger of this.#mergers.values()) merger.close();
+    this.#cancelIdle?.();
+    this.#cancelPause?.();
+    this.#endPause?.();
+    await this.#running;
+  }
+}

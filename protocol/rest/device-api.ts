@@ -10,6 +10,7 @@ import { TidemarkError } from "../../core/errors.ts";
 import { type Event, eventId } from "../../core/event.ts";
 import type { Cancelled } from "../../core/follow.ts";
 import { rfc3339 } from "../../core/time.ts";
+import { whatChanged } from "../devices/history.ts";
 import { parseDeviceKey } from "../devices/topics.ts";
 import type { AsOf, DeviceView } from "../devices/twin-view.ts";
 import {
@@ -168,8 +169,6 @@ async function* changes(
 export function changeRow(node: string, event: Event): ChangeRow | undefined {
   const device = parseDeviceKey(event.key);
   if (device === undefined) return undefined;
-  const slash = event.slot?.indexOf("/") ?? -1;
-  const value: unknown = Array.isArray(event.body) ? event.body[0] : null;
   return {
     time: rfc3339(event.time),
     event: eventId(event.origin, event.seq),
@@ -177,7 +176,6 @@ export function changeRow(node: string, event: Event): ChangeRow | undefined {
     node,
     namespace: device.namespace,
     name: device.name,
-    property: slash === -1 ? null : (event.slot as string).slice(slash + 1),
-    value: typeof value === "string" ? value : null,
+    ...whatChanged(event),
   };
 }

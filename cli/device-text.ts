@@ -23,10 +23,7 @@ export function deviceText(device: DeviceAnswer, options: TextOptions): string {
       ["model", device.model ?? none],
       ["state", device.state === null ? none : `${device.state}${lastOnline}`],
       ["as of", device.asOf.time],
-      [
-        "complete",
-        device.complete ? undefined : { text: "no: something of the log is missing", style: "red" },
-      ],
+      ["complete", device.complete ? undefined : { text: "no", style: "red" }],
     ],
     options,
   );
@@ -84,7 +81,11 @@ export function deviceListText(devices: readonly DeviceView[], options: TextOpti
 }
 
 /** What a change says, without whom it is about: `load 0.42`, `interval wanted 5`, `state online`. */
-export function changeText({ type, property, value }: ChangeRow): string {
+export function changeText({
+  type,
+  property,
+  value,
+}: Pick<ChangeRow, "type" | "property" | "value">): string {
   switch (type) {
     case "twin.reported":
       return value === null ? `${property} deleted` : `${property} ${value}`;

@@ -20,6 +20,7 @@ import {
   statusResponse,
 } from "../protocol/rest/http.ts";
 import { serveLogs, verifyRow } from "../protocol/rest/log-api.ts";
+import { type PastSource, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
   keepsEverything,
@@ -39,6 +40,8 @@ interface Stopped {
   readonly logs: ReadonlyMap<LogId, Log>;
   readonly devices: DeviceSource;
   readonly status: StatusRow;
+  /** Ms since the epoch. */
+  readonly now: () => number;
 }
 
 /** @throws TidemarkError LOG_LOCKED, FORMAT_NEWER, SEGMENT_CORRUPT, DISK_FULL */
@@ -97,7 +100,7 @@ async function openLogs(
     logs.set(id, log);
   }
   const devices = await devicesOf(place, logs, environment);
-  return { logs, devices, status: statusOf(context, place, logs) };
+  return { logs, devices, status: statusOf(context, place, logs), now: () => context.world.now() };
 }
 
 async function devicesOf(
@@ -153,11 +156,13 @@ function targetOf(name: string, stopped: Stopped, close: () => Promise<void>): T
     logs: () => stopped.logs.values(),
     log: (id: LogId) => stopped.logs.get(id),
   };
+  const past: PastSource = { ...source, link: () => undefined, now: stopped.now };
   const answer = async (path: string, query: Query, signal: AbortSignal): Promise<HttpResponse> => {
     const request = requestOf(path, query);
     const segments = pathSegments(path) ?? [];
     const found =
       serveStatus(() => stopped.status, request, segments) ??
+      (await servePast(past, request, segments, signal)) ??
       (await serveDevices(stopped.devices, request, segments, signal)) ??
       (await serveLogs(source, request, segments, signal)) ??
       statusResponse(404, `${name} has nothing at ${path}`);

@@ -15,6 +15,7 @@ import { dialLink } from "../protocol/adapters/websocket.ts";
 import { serveDevices } from "../protocol/rest/device-api.ts";
 import { type HttpHandler, pathSegments, statusResponse } from "../protocol/rest/http.ts";
 import { serveLogs } from "../protocol/rest/log-api.ts";
+import { type PastSource, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
   keepsEverything,
@@ -134,10 +135,12 @@ function handlerOf(view: View): HttpHandler {
     logs: () => [edge.log],
     log: (id: string) => (id === edge.log.id ? edge.log : undefined),
   };
+  const past: PastSource = { ...source, link: () => edge.hub.link, now: () => edge.environment.clock.now() };
   return async (request, gone) => {
     const path = pathSegments(request.path) ?? [];
     return (
       serveStatus(() => statusOf(view), request, path) ??
+      (await servePast(past, request, path, gone)) ??
       (await serveDevices(edge.devices, request, path, gone)) ??
       (await serveLogs(source, request, path, gone)) ??
       statusResponse(404, "the server could not find the requested resource")

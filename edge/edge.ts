@@ -39,6 +39,7 @@ export interface EdgeOptions {
 
 export class Edge {
   readonly node: string;
+  readonly environment: Environment;
   readonly log: Log;
   readonly twin: DeviceTwin;
   readonly hub: EdgeHub;
@@ -67,6 +68,7 @@ export class Edge {
     const { environment, node, bus, bootId, product, dial, compressor, onFailure } = options;
     const { clock, timers, logger } = environment;
     this.node = node;
+    this.environment = environment;
     this.log = log;
     this.#committer = committer;
     this.twin = createDeviceTwin({ replica: log, node, clock, timers, logger, bus });

@@ -2,13 +2,17 @@ import type { Command } from "commander";
 import { TidemarkError } from "../../core/errors.ts";
 import type { DeviceAnswer, DeviceView } from "../../protocol/devices/twin-view.ts";
 import type { ChangeRow } from "../../protocol/rest/device-api.ts";
+import type { StateAnswer } from "../../protocol/rest/past-state.ts";
 import { type Act, example } from "../act.ts";
 import { type Context, lineWidth, printJson, printJsonLine, printNote, printText } from "../context.ts";
 import { type TextOptions, changeLines, deviceListText, deviceText } from "../device-text.ts";
 import { exitCode } from "../exit-codes.ts";
 import { parseDeviceName } from "../names.ts";
+import { instants, pastPath, printPast, resolveInstant } from "../past.ts";
 import { type SideOptions, sideOption } from "../side.ts";
 import { openCloud, openTarget } from "../target.ts";
+import { addDeviceDiff } from "./device-diff.ts";
+import { addDeviceHistory } from "./device-history.ts";
 
 export function addDevice(program: Command, act: Act): void {
   const device = program
@@ -25,11 +29,12 @@ export function addDevice(program: Command, act: Act): void {
   device
     .command("get")
     .argument("<device>", "NAMESPACE/NAME, or NAME")
-    .description("Show a device: every property as it is reported and as it is wanted.")
+    .description("Show a device: every property as it is reported and as it is wanted, now or at an instant.")
+    .option("--at <instant>", `as it was then: ${instants}`)
     .addOption(sideOption())
     .addHelpText(
       "after",
-      example("npx tidemark device get default/thermo-1", "npx tidemark device get thermo-1 --side node"),
+      example("npx tidemark device get default/thermo-1", "npx tidemark device get thermo-1 --at -15m"),
     )
     .action(act(getDevice));
   device
@@ -40,6 +45,8 @@ export function addDevice(program: Command, act: Act): void {
     .description("Say what is wanted of a property. It reaches the device when its node is there.")
     .addHelpText("after", example("npx tidemark device set default/thermo-1 temp 21"))
     .action(act(setDesired));
+  addDeviceHistory(device, act);
+  addDeviceDiff(device, act);
   device
     .command("watch")
     .argument("[device]", "NAMESPACE/NAME, or NAME")
@@ -72,10 +79,21 @@ async function listDevices(context: Context, options: SideOptions): Promise<numb
   }
 }
 
-async function getDevice(context: Context, options: SideOptions, device: string): Promise<number> {
+interface GetOptions extends SideOptions {
+  readonly at?: string;
+}
+
+async function getDevice(context: Context, options: GetOptions, device: string): Promise<number> {
   const { namespace, name } = parseDeviceName(device, context.namespace);
   const target = await openTarget(context, options.side);
   try {
+    if (options.at !== undefined) {
+      const at = await resolveInstant(target, options.at);
+      const answer = (await target.get(pastPath(context, { namespace, name }), { at })) as StateAnswer;
+      // What was so then is as old as it was then.
+      const nowMs = Date.parse(answer.asOf.time);
+      return await printPast(context, answer, () => deviceText(answer, { ...textOptions(context), nowMs }));
+    }
     const answer = (await target.get(devicePath(namespace, name))) as DeviceAnswer;
     if (context.json) await printJson(context, answer);
     else await printText(context, deviceText(answer, textOptions(context)));

@@ -1,6 +1,5 @@
 import { TidemarkError } from "../core/errors.ts";
 import { parseInstant } from "../core/time.ts";
-import type { EventRow } from "../protocol/rest/log-api.ts";
 
 /** One end of a range of events. */
 export type Bound =
@@ -25,34 +24,24 @@ export function parseBound(text: string, nowMs: number): Bound {
   );
 }
 
-/** What the server is asked for, and what is left to do with its answer. */
-export interface Range {
-  readonly query: { readonly from?: string; readonly to?: string };
-  /** By the events' own times, which need not follow the order of arrival. */
-  readonly holds: (event: EventRow) => boolean;
-}
+/** What the server is asked for: positions and, which need not follow them, times. */
+export type RangeQuery = Readonly<Partial<Record<"from" | "to" | "since" | "until", string>>>;
 
 /** Both ends count in. @param positionOf where an event lies */
-export async function rangeOf(
+export async function rangeQuery(
   from: Bound | undefined,
   to: Bound | undefined,
   positionOf: (event: string) => Promise<number>,
-): Promise<Range> {
-  const position = async (bound: Bound | undefined): Promise<number | undefined> => {
-    if (bound === undefined || "time" in bound) return undefined;
-    return "position" in bound ? bound.position : positionOf(bound.event);
+): Promise<RangeQuery> {
+  const position = async (bound: Bound): Promise<number | undefined> => {
+    if ("event" in bound) return positionOf(bound.event);
+    return "position" in bound ? bound.position : undefined;
   };
-  const [first, last] = [await position(from), await position(to)];
-  const earliest = from !== undefined && "time" in from ? from.time : -Infinity;
-  const latest = to !== undefined && "time" in to ? to.time : Infinity;
+  const [first, last] = [from && (await position(from)), to && (await position(to))];
   return {
-    query: {
-      ...(first !== undefined && { from: String(Math.max(1, first)) }),
-      ...(last !== undefined && { to: String(last) }),
-    },
-    holds({ time }) {
-      const at = Date.parse(time);
-      return at >= earliest && at <= latest;
-    },
+    ...(first !== undefined && { from: String(Math.max(1, first)) }),
+    ...(last !== undefined && { to: String(last) }),
+    ...(from !== undefined && "time" in from && { since: String(from.time) }),
+    ...(to !== undefined && "time" in to && { until: String(to.time) }),
   };
 }

@@ -19,7 +19,7 @@ import {
   pathSegments,
   statusResponse,
 } from "../protocol/rest/http.ts";
-import { serveLogs, verifyRow } from "../protocol/rest/log-api.ts";
+import { type LogSource, serveLogs, verifyRow } from "../protocol/rest/log-api.ts";
 import { type PastSource, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
@@ -152,17 +152,18 @@ function statusOf({ dataDir }: Context, { node }: Place, logs: ReadonlyMap<LogId
 
 function targetOf(name: string, stopped: Stopped, close: () => Promise<void>): Target {
   const never = new AbortController().signal;
-  const source = {
+  const source: LogSource & PastSource = {
     logs: () => stopped.logs.values(),
     log: (id: LogId) => stopped.logs.get(id),
+    link: () => undefined,
+    now: stopped.now,
   };
-  const past: PastSource = { ...source, link: () => undefined, now: stopped.now };
   const answer = async (path: string, query: Query, signal: AbortSignal): Promise<HttpResponse> => {
     const request = requestOf(path, query);
     const segments = pathSegments(path) ?? [];
     const found =
       serveStatus(() => stopped.status, request, segments) ??
-      (await servePast(past, request, segments, signal)) ??
+      (await servePast(source, request, segments, signal)) ??
       (await serveDevices(stopped.devices, request, segments, signal)) ??
       (await serveLogs(source, request, segments, signal)) ??
       statusResponse(404, `${name} has nothing at ${path}`);

@@ -14,7 +14,7 @@ import { type RunFile, removeRunFile, writeRunFile } from "../protocol/adapters/
 import { type LinkListener, listenLink } from "../protocol/adapters/websocket.ts";
 import { serveDevices } from "../protocol/rest/device-api.ts";
 import { type HttpHandler, pathSegments } from "../protocol/rest/http.ts";
-import { serveLogs } from "../protocol/rest/log-api.ts";
+import { type LogSource, serveLogs } from "../protocol/rest/log-api.ts";
 import { type PastSource, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
@@ -136,7 +136,7 @@ function handlerOf(view: View): HttpHandler {
   const { cloud } = view;
   const { timers } = cloud.environment;
   const kubernetes = createApiHandler({ resources: cloud.resources, timers, version: productVersion });
-  const past: PastSource = {
+  const source: LogSource & PastSource = {
     logs: () => cloud.logs(),
     log: (id) => cloud.log(id),
     link: (node) => cloud.hub.link(node),
@@ -146,9 +146,9 @@ function handlerOf(view: View): HttpHandler {
     const path = pathSegments(request.path) ?? [];
     return (
       serveStatus(() => statusOf(view), request, path) ??
-      (await servePast(past, request, path, gone)) ??
+      (await servePast(source, request, path, gone)) ??
       (await serveDevices(cloud.devices, request, path, gone)) ??
-      (await serveLogs(cloud, request, path, gone)) ??
+      (await serveLogs(source, request, path, gone)) ??
       kubernetes(request, gone)
     );
   };

@@ -293,8 +293,7 @@ export class Log implements Replica, CommitSource {
     if (this.#status === "failed") return;
     this.#status = "failed";
     this.#failure = error;
-    const dones = [...this.#inFlight, ...this.#waiting].flatMap((waiting) => waiting.dones);
-    dones.push(...(this.#open?.dones ?? []));
+    const dones = [...this.#inFlight, ...this.#waiting, this.#open].flatMap((each) => each?.dones ?? []);
     this.#inFlight = [];
     this.#waiting = [];
     this.#open = undefined;

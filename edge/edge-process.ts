@@ -14,7 +14,7 @@ import { removeRunFile, writeRunFile } from "../protocol/adapters/run-file.ts";
 import { dialLink } from "../protocol/adapters/websocket.ts";
 import { serveDevices } from "../protocol/rest/device-api.ts";
 import { type HttpHandler, pathSegments, statusResponse } from "../protocol/rest/http.ts";
-import { serveLogs } from "../protocol/rest/log-api.ts";
+import { type LogSource, serveLogs } from "../protocol/rest/log-api.ts";
 import { type PastSource, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
@@ -131,16 +131,17 @@ interface View {
 
 function handlerOf(view: View): HttpHandler {
   const { edge } = view;
-  const source = {
+  const source: LogSource & PastSource = {
     logs: () => [edge.log],
-    log: (id: string) => (id === edge.log.id ? edge.log : undefined),
+    log: (id) => (id === edge.log.id ? edge.log : undefined),
+    link: () => edge.hub.link,
+    now: () => edge.environment.clock.now(),
   };
-  const past: PastSource = { ...source, link: () => edge.hub.link, now: () => edge.environment.clock.now() };
   return async (request, gone) => {
     const path = pathSegments(request.path) ?? [];
     return (
       serveStatus(() => statusOf(view), request, path) ??
-      (await servePast(past, request, path, gone)) ??
+      (await servePast(source, request, path, gone)) ??
       (await serveDevices(edge.devices, request, path, gone)) ??
       (await serveLogs(source, request, path, gone)) ??
       statusResponse(404, "the server could not find the requested resource")

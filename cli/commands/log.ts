@@ -5,7 +5,7 @@ import { type Act, example } from "../act.ts";
 import { type Context, lineWidth, printJson, printJsonLine, printNote, printText } from "../context.ts";
 import { exitCode } from "../exit-codes.ts";
 import { chooseLog, logsOf } from "../log-choice.ts";
-import { parseBound, rangeOf } from "../log-range.ts";
+import { parseBound, rangeQuery } from "../log-range.ts";
 import { EventLines, type LogTextOptions, eventText, statsText, verifyText } from "../log-text.ts";
 import { resolveEventId, shortOrigins } from "../names.ts";
 import { Progress } from "../progress.ts";
@@ -124,8 +124,8 @@ function show(context: Context, options: ShowOptions, id?: string): Promise<numb
       else await printText(context, eventText(found, textOptions(context)));
       return 0;
     }
-    const range = await rangeOf(from, to, async (text) => (await event(text)).position);
-    await printEvents(context, { target, ref, row }, range.query, range.holds);
+    const query = await rangeQuery(from, to, async (text) => (await event(text)).position);
+    await printEvents(context, { target, ref, row }, query);
     return 0;
   });
 }
@@ -139,12 +139,7 @@ interface Chosen {
 /** Lines are aligned over so many events at a time, where they come fast enough. */
 const batchMax = 200;
 
-async function printEvents(
-  context: Context,
-  { target, ref, row }: Chosen,
-  query: Query,
-  holds: (event: EventRow) => boolean = () => true,
-): Promise<void> {
+async function printEvents(context: Context, { target, ref, row }: Chosen, query: Query): Promise<void> {
   const follows = query["follow"] === "true";
   const origins = new Set(Object.keys(row.vector));
   let short = shortOrigins(origins);
@@ -164,7 +159,6 @@ async function printEvents(
   for await (const found of target.lines(logPath(ref, "/events"), { ...query, ...logQuery(ref) }, signal)) {
     const event = found as EventRow;
     position = event.position;
-    if (!holds(event)) continue;
     if (context.json) {
       await printJsonLine(context, event);
       continue;

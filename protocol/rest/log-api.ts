@@ -3,6 +3,7 @@
  *
  *     GET /tidemark/v1/logs                          the logs there are
  *     GET /tidemark/v1/logs/LOG/events               ?from= &to= (positions) &last=N &follow=true   NDJSON, oldest first
+ *                                                  ?since= &until= (instants: RFC 3339, ms since the epoch, -15m, now)
  *     GET /tidemark/v1/logs/LOG/events/ORIGIN/SEQ    one event
  *     GET /tidemark/v1/logs/LOG/verify               walks all that is stored
  *     GET /tidemark/v1/logs/LOG/stats
@@ -10,10 +11,11 @@
  * `LOG` is a node's name, or `cluster` behind `?cluster=true` so that a node of that name can be asked for too.
  */
 import { type Log, type VerifyResult, verifyLog } from "../../core/log-verify.ts";
+import { calibratedTime } from "../../core/clock.ts";
 import { TidemarkError } from "../../core/errors.ts";
 import { type Event, clusterLog, isIncarnation, nodeLog, nodeOfLog } from "../../core/event.ts";
 import { type Cancelled, follow } from "../../core/follow.ts";
-import { rfc3339 } from "../../core/time.ts";
+import { parseInstant, rfc3339 } from "../../core/time.ts";
 import {
   type HttpRequest,
   type HttpResponse,
@@ -27,6 +29,8 @@ import {
 export interface LogSource {
   logs(): Iterable<Log>;
   log(id: Log["id"]): Log | undefined;
+  /** Ms since the epoch. */
+  now(): number;
 }
 
 /** An event as `log tail`, `log show` and the API give it. */
@@ -85,7 +89,8 @@ export async function serveLogs(
   if (log === undefined) return statusResponse(404, `there is no log of ${path[3] ?? "that name"} here`);
   const [verb, origin, seq, ...rest] = path.slice(4);
   if (rest.length > 0) return undefined;
-  if (verb === "events" && origin === undefined) return eventStream(log, request, gone);
+  if (verb === "events" && origin === undefined)
+    return eventStream(log, request, { nowMs: source.now(), gone });
   if (verb === "events" && seq !== undefined) return oneEvent(log, origin as string, Number(seq));
   if (verb === "verify" && origin === undefined) return jsonResponse(200, verifyRow(await verifyLog(log)));
   if (verb === "stats" && origin === undefined) return jsonResponse(200, statsOf(log));
@@ -100,35 +105,68 @@ async function oneEvent(log: Log, origin: string, seq: number): Promise<HttpResp
   return statusResponse(404, `event ${origin}/${seq} is not in the log of ${logName(log.id)}`);
 }
 
-function eventStream(log: Log, request: HttpRequest, gone: Cancelled): HttpResponse {
+function eventStream(
+  log: Log,
+  request: HttpRequest,
+  { nowMs, gone }: { readonly nowMs: number; readonly gone: Cancelled },
+): HttpResponse {
   const last = positiveNumber(request, "last");
   const from = positiveNumber(request, "from") ?? 1;
   const to = positiveNumber(request, "to") ?? log.position;
   const start = last === undefined ? from : Math.max(1, log.position - last + 1);
   const following = queryValue(request, "follow") === "true";
-  const body = following ? linesFollowing(log, start, gone) : linesUpTo(log, start, to, gone);
+  const wanted = withinTimes(log, instant(request, "since", nowMs), instant(request, "until", nowMs));
+  const batches = following ? follow(log, start, gone) : upTo(log, start, to, gone);
+  const body = linesOf(log, batches, wanted);
   return { status: 200, headers: { "content-type": "application/x-ndjson" }, body };
 }
 
-async function* linesUpTo(log: Log, from: number, to: number, gone: Cancelled): AsyncGenerator<string> {
+/** Both ends count in. Times are compared as the clocks that were put right since would have said them. */
+function withinTimes(
+  log: Log,
+  since: number | undefined,
+  until: number | undefined,
+): (event: Event) => boolean {
+  if (since !== undefined && until !== undefined && since > until) {
+    throw new TidemarkError("USAGE", `the range is reversed: it begins ${rfc3339(since)}, and ends before`);
+  }
+  if (since === undefined && until === undefined) return () => true;
+  return (event) => {
+    const time = calibratedTime(log.registers.eras, event);
+    return time >= (since ?? -Infinity) && time <= (until ?? Infinity);
+  };
+}
+
+function instant(request: HttpRequest, name: string, nowMs: number): number | undefined {
+  const text = queryValue(request, name);
+  if (text === undefined) return undefined;
+  const time = parseInstant(text, nowMs);
+  if (time !== undefined) return time;
+  throw new TidemarkError(
+    "USAGE",
+    `${name}=${text} is no instant: write 2026-09-01T12:00:00Z, ms since the epoch, -15m, or now`,
+  );
+}
+
+async function* upTo(log: Log, from: number, to: number, gone: Cancelled): AsyncGenerator<readonly Event[]> {
   let next = from;
   while (next <= to && !gone.aborted) {
     const events = await log.read(next);
     if (events.length === 0) return;
     next = (events.at(-1) as Event).position + 1;
-    yield lines(
-      log,
-      events.filter((event) => event.position <= to),
-    );
+    yield events.filter((event) => event.position <= to);
   }
 }
 
-async function* linesFollowing(log: Log, from: number, gone: Cancelled): AsyncGenerator<string> {
-  for await (const events of follow(log, from, gone)) yield lines(log, events);
-}
-
-function lines(log: Log, events: readonly Event[]): string {
-  return events.map((event) => jsonLine(eventRow(log.id, event))).join("");
+async function* linesOf(
+  log: Log,
+  batches: AsyncIterable<readonly Event[]>,
+  wanted: (event: Event) => boolean,
+): AsyncGenerator<string> {
+  for await (const events of batches) {
+    const lines = events.filter(wanted).map((event) => jsonLine(eventRow(log.id, event)));
+    if (lines.length > 0) yield lines.join("");
+  }
 }
 
 function positiveNumber(request: HttpRequest, name: string): number | undefined {

@@ -191,6 +191,16 @@ t.test("a range of a log, by position, by time and by event", async (t) => {
   t.same(await show("--from", "-1h"), all);
   t.same(await show("--to", "-1h"), []);
   t.same(await show("--to", rfc3339(nowMs + 3_600_000)), all);
+  const { time } = JSON.parse(
+    (await tidemark(["log", "show", "--cluster", "--json", "--from", "2", "--to", "2"])).out,
+  ) as { time: string };
+  const then = await show("--from", time, "--to", time);
+  t.ok(then.includes(2), "both ends count in");
+  t.ok(then.length < all.length);
+  t.match(await tidemark(["log", "show", "--cluster", "--from", "now", "--to", "-1h"]), {
+    code: 2,
+    err: /reversed/,
+  });
   const { vector } = await json(["log", "stats", "--cluster"]);
   const [origin = ""] = Object.keys(vector as Record<Incarnation, number>);
   t.same(await show("--from", `${origin.slice(0, 6)}/3`, "--to", "3"), [3]);

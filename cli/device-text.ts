@@ -46,8 +46,16 @@ function propertyRow(name: string, property: PropertyView, { nowMs }: TextOption
     desired?.value ?? none,
     inSyncCell(property),
     reported === null ? none : ageSince(reported.time, nowMs),
-    { text: property.undeclared === true ? "undeclared" : "", style: "yellow" },
+    { text: property.undeclared === true ? "undeclared" : conflictNote(property), style: "yellow" },
   ];
+}
+
+/** What is wanted was decided between two, and what the other one was. */
+function conflictNote({ conflict }: PropertyView): string {
+  if (conflict === undefined) return "";
+  const loser = conflict.winner === "cloud" ? "edge" : "cloud";
+  const lost = conflict.lost === null ? "nothing" : conflict.lost.value;
+  return `conflict: the ${loser} wanted ${lost} (policy ${conflict.policy})`;
 }
 
 function inSyncCell({ desired, inSync }: PropertyView): Cell {
@@ -91,6 +99,8 @@ export function changeText({
       return value === null ? `${property} deleted` : `${property} ${value}`;
     case "twin.desired":
       return value === null ? `${property} no longer wanted` : `${property} wanted ${value}`;
+    case "conflict.resolved":
+      return `${property} in conflict, ${value ?? "nothing"} won`;
     case "device.state":
       return `state ${value ?? "unknown"}`;
     case "resource.applied":

@@ -16,6 +16,8 @@ export interface Wanted {
   readonly object: KubeObject;
   /** By property; empty for a model. */
   readonly desired: ReadonlyMap<string, DesiredValue>;
+  /** By property, where the value says what led to it; otherwise it was `cause`. */
+  readonly causes: ReadonlyMap<string, EventId>;
   /** The event of the cluster log that says so. */
   readonly cause: EventId;
 }
@@ -70,7 +72,8 @@ function desiredDrafts(key: string, wanted: Wanted, held: Held | undefined): rea
   const drafts: Draft[] = [];
   const add = (property: string, body: Body): void => {
     const slot = desiredSlot(property);
-    drafts.push({ type: twinDesired, class: "twin", key, slot, life: held?.life, body, cause: wanted.cause });
+    const cause = wanted.causes.get(property) ?? wanted.cause;
+    drafts.push({ type: twinDesired, class: "twin", key, slot, life: held?.life, body, cause });
   };
   for (const [property, value] of wanted.desired) {
     if (!sameJson(held?.desired.get(property), value)) add(property, value);

@@ -182,14 +182,14 @@ class Controller implements DeviceController {
     if (nodeOf(device) !== node) return undefined;
     const modelKey = modelKeyOf(device);
     const model = modelKey === undefined ? undefined : this.#durable(modelKey);
-    const { wanted } = judgeDesired(device, model && storedOf(model));
-    return { object: nodeCopy(device), desired: wanted, cause: idOf(event) };
+    const { wanted, causes } = judgeDesired(device, model && storedOf(model));
+    return { object: nodeCopy(device), desired: wanted, causes, cause: idOf(event) };
   }
 
   #wantedModel(node: string, key: string): Wanted | undefined {
     const event = this.#durable(key);
     if (event === undefined || !this.#placements.using(key).has(node)) return undefined;
-    return { object: nodeCopy(storedOf(event)), desired: new Map(), cause: idOf(event) };
+    return { object: nodeCopy(storedOf(event)), desired: new Map(), causes: new Map(), cause: idOf(event) };
   }
 
   #placementOf(device: string): Placement | undefined {

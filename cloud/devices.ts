@@ -68,9 +68,9 @@ export class CloudDevices implements DeviceSource {
     };
   }
 
-  readonly setDesired = async ({ namespace, name, property, value }: DesiredValue): Promise<void> => {
+  readonly setDesired = async ({ namespace, name, ...change }: DesiredValue): Promise<void> => {
     const { resources, environment } = this.#cloud;
-    const written = await setDesired(resources, environment.clock, { namespace, name }, { property, value });
+    const written = await setDesired(resources, environment.clock, { namespace, name }, change);
     if (!isFailure(written)) return;
     const code = written.code === 404 ? "NOT_FOUND" : written.code === 409 ? "CONFLICT" : "INVALID";
     throw new TidemarkError(code, written.message, { data: { ...written.details } });

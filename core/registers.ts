@@ -212,7 +212,8 @@ function isLater(generations: Generations, a: EventId, b: EventId): boolean {
 }
 
 /** How concurrent values of one slot are decided. `latest`: by time, then the cloud's. */
-export type ConflictPolicy = "latest" | "cloud" | "edge";
+export const conflictPolicies = ["latest", "cloud", "edge"] as const;
+export type ConflictPolicy = (typeof conflictPolicies)[number];
 
 /** The event that a slot's value is read from: one that had seen the other, or, of concurrent ones, by policy. */
 export function winner(
@@ -225,6 +226,22 @@ export function winner(
   if (cloud === undefined || node === undefined) return cloud ?? node;
   if (hasSeen(state.generations, node.seen, cloud)) return node;
   if (hasSeen(state.generations, cloud.seen, node)) return cloud;
+  return preferred(state, { cloud, node }, policy);
+}
+
+/** One event of each side in the same slot. */
+export interface Contenders {
+  readonly cloud: Event;
+  readonly node: Event;
+}
+
+/** Whether neither writer had seen the other's event. */
+export function areConcurrent(generations: Generations, { cloud, node }: Contenders): boolean {
+  return !hasSeen(generations, node.seen, cloud) && !hasSeen(generations, cloud.seen, node);
+}
+
+/** Of concurrent events the one that the policy prefers. */
+export function preferred(state: Registers, { cloud, node }: Contenders, policy: ConflictPolicy): Event {
   if (policy === "cloud") return cloud;
   if (policy === "edge") return node;
   return calibratedTime(state.eras, node) > calibratedTime(state.eras, cloud) ? node : cloud;

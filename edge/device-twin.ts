@@ -8,7 +8,7 @@ import { isUtf8 } from "node:buffer";
 import { TidemarkError, hasCode, messageOf } from "../core/errors.ts";
 import type { Draft, Event } from "../core/event.ts";
 import type { Clock, Logger, Timers } from "../core/ports.ts";
-import { type Registers, winner } from "../core/registers.ts";
+import type { Registers } from "../core/registers.ts";
 import type { Replica } from "../core/replica.ts";
 import {
   type Stamp,
@@ -281,10 +281,9 @@ export class DeviceTwin implements CommandReceiver {
     return [...changes.keys()].map((name) => {
       const slot = desiredSlot(name);
       const cloud = life.slots.get(slot)?.cloud;
-      const register = { cloud, node: replica.staged(key, slot), rivals: undefined };
       return makeTwin(replica.registers, declaration, name, {
         reported: replica.staged(key, reportedSlot(name)),
-        desired: winner(replica.registers, register),
+        desired: { cloud, node: replica.staged(key, slot), rivals: undefined },
       });
     });
   }

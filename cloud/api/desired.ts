@@ -2,6 +2,7 @@
  * What is wanted of a device's properties, judged by its model. The same judgement decides what goes down to the node
  * and what the object's conditions say.
  */
+import { type EventId, parseEventId } from "../../core/event.ts";
 import { type Property, isValueType, refuseDesired } from "../../protocol/devices/values.ts";
 import { type Json, type JsonObject, type KubeObject, isJsonObject } from "../../protocol/rest/objects.ts";
 import { propertiesOf } from "./device-objects.ts";
@@ -16,9 +17,14 @@ export interface DesiredProblem {
   readonly message: string;
 }
 
+/** In `desired.metadata`: the conflict that the value was chosen to end. */
+export const conflictField = "conflict";
+
 export interface Judgement {
   /** By property, in the order in which the device lists them. */
   readonly wanted: ReadonlyMap<string, DesiredValue>;
+  /** What led to a value, by property, where it says so itself. */
+  readonly causes: ReadonlyMap<string, EventId>;
   /** Values that are not sent down. */
   readonly problems: readonly DesiredProblem[];
 }
@@ -26,15 +32,21 @@ export interface Judgement {
 /** @param model undefined while there is none: then nothing is sent down */
 export function judgeDesired(device: KubeObject, model: KubeObject | undefined): Judgement {
   const wanted = new Map<string, DesiredValue>();
+  const causes = new Map<string, EventId>();
   const problems: DesiredProblem[] = [];
   const declared = declaredProperties(model);
   for (const { name, desired } of propertiesOf(device)) {
     if (typeof name !== "string" || !isJsonObject(desired) || typeof desired["value"] !== "string") continue;
     const problem = problemOf(name, desired["value"], model && declared);
-    if (problem !== undefined) problems.push(problem);
-    else wanted.set(name, withTime(desired["value"], desired["metadata"]));
+    if (problem !== undefined) {
+      problems.push(problem);
+      continue;
+    }
+    wanted.set(name, withTime(desired["value"], desired["metadata"]));
+    const cause = causeIn(desired["metadata"]);
+    if (cause !== undefined) causes.set(name, cause);
   }
-  return { wanted, problems };
+  return { wanted, causes, problems };
 }
 
 /** @param declared undefined while there is no model */
@@ -99,6 +111,11 @@ function withTime(value: string, metadata: Json | undefined): DesiredValue {
   const timestamp = isJsonObject(metadata) ? metadata["timestamp"] : undefined;
   const isTime = typeof timestamp === "string" && /^[0-9]{1,15}$/.test(timestamp);
   return isTime ? [value, Number(timestamp)] : [value];
+}
+
+function causeIn(metadata: Json | undefined): EventId | undefined {
+  const said = isJsonObject(metadata) ? metadata[conflictField] : undefined;
+  return typeof said === "string" && parseEventId(said) !== undefined ? (said as EventId) : undefined;
 }
 
 function bound(value: Json | undefined): string | undefined {

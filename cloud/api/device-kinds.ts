@@ -1,4 +1,5 @@
 /** DeviceModel and Device of `devices.kubeedge.io/v1beta1`: their shapes as KubeEdge has them, and their rules. */
+import { conflictPolicyAnnotation, parsePolicies } from "../../protocol/devices/conflict-policy.ts";
 import {
   isValueType,
   refuseDesired,
@@ -117,7 +118,7 @@ export const deviceKind: Kind = {
 };
 
 function validateModel(model: KubeObject): readonly Cause[] {
-  const causes = validatePropertyNames(model);
+  const causes = [...validatePropertyNames(model), ...validatePolicies(model)];
   propertiesOf(model).forEach((property, index) => {
     causes.push(...validateBounds(property, `spec.properties[${index}]`));
   });
@@ -141,7 +142,7 @@ function validateBounds(property: JsonObject, path: string): readonly Cause[] {
 }
 
 function validateDevice(device: KubeObject): readonly Cause[] {
-  const causes = validatePropertyNames(device);
+  const causes = [...validatePropertyNames(device), ...validatePolicies(device)];
   const model = modelNameOf(device);
   const modelProblem = model === undefined ? undefined : nameProblem(model);
   if (modelProblem !== undefined) causes.push(invalidValue("spec.deviceModelRef.name", model, modelProblem));
@@ -149,6 +150,20 @@ function validateDevice(device: KubeObject): readonly Cause[] {
   const nodeProblem = node === undefined ? undefined : nameProblem(node);
   if (nodeProblem !== undefined) causes.push(invalidValue("spec.nodeName", node, nodeProblem));
   return causes;
+}
+
+/** Which properties a device has is for its model to say, which may come later: a name can only be wrong in a model. */
+function validatePolicies(object: KubeObject): Cause[] {
+  const said = object.metadata.annotations?.[conflictPolicyAnnotation];
+  if (said === undefined) return [];
+  const field = `metadata.annotations[${conflictPolicyAnnotation}]`;
+  const policies = parsePolicies(said);
+  if (typeof policies === "string") return [invalidValue(field, said, policies)];
+  if (object.kind !== deviceModelKind.kind) return [];
+  const declared = new Set(propertiesOf(object).map(({ name }) => name));
+  return [...policies.byProperty.keys()]
+    .filter((property) => !declared.has(property))
+    .map((property) => invalidValue(field, said, `the model declares no property ${property}`));
 }
 
 function validatePropertyNames(object: KubeObject): Cause[] {

@@ -1,7 +1,8 @@
+import type { EventId } from "../../core/event.ts";
 import type { Clock } from "../../core/ports.ts";
 import { type Json, type KubeObject, type ObjectRef, without } from "../../protocol/rest/objects.ts";
 import { type Failure, invalid, invalidValue } from "../../protocol/rest/status.ts";
-import { declaredProperties, problemOf } from "./desired.ts";
+import { conflictField, declaredProperties, problemOf } from "./desired.ts";
 import { deviceKind } from "./device-kinds.ts";
 import { modelKeyOf, propertiesOf } from "./device-objects.ts";
 import type { Resources, Written } from "./resources.ts";
@@ -10,6 +11,8 @@ export interface DesiredChange {
   readonly property: string;
   /** Null withdraws what is wanted. */
   readonly value: string | null;
+  /** The conflict that this is to end. */
+  readonly conflict?: EventId | undefined;
 }
 
 /**
@@ -38,8 +41,13 @@ export async function setDesired(
   });
 }
 
-function withDesired(device: KubeObject, { property, value }: DesiredChange, timestamp: string): KubeObject {
-  const desired: Json = value === null ? null : { value, metadata: { timestamp } };
+function withDesired(
+  device: KubeObject,
+  { property, value, conflict }: DesiredChange,
+  timestamp: string,
+): KubeObject {
+  const metadata = { timestamp, ...(conflict && { [conflictField]: conflict }) };
+  const desired: Json = value === null ? null : { value, metadata };
   const properties = propertiesOf(device);
   const isListed = properties.some(({ name }) => name === property);
   const listed = isListed || value === null ? properties : [...properties, { name: property }];

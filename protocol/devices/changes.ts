@@ -2,8 +2,8 @@
 import { type Event, type EventId, eventId } from "../../core/event.ts";
 import { type Life, type Registers, currentLife, lifeOf } from "../../core/registers.ts";
 import { type Member } from "./answers.ts";
-import { readDeclaration } from "./declaration.ts";
-import { parseDeviceKey } from "./topics.ts";
+import { declaredDevices, readDeclaration } from "./declaration.ts";
+import { modelKey, parseDeviceKey } from "./topics.ts";
 import { type Twin, isDesiredSlot, isInSync, readTwins } from "./twin-view.ts";
 import { twinDesired, twinReported } from "./twin-update.ts";
 
@@ -27,10 +27,13 @@ export function touchedDevices(events: readonly Event[], registers: Registers): 
   const touched = new Map<string, Event>();
   for (const event of events) {
     const { type, key } = event;
-    if (type !== twinReported && type !== twinDesired && (type !== resourceApplied || !isDevice(event)))
-      continue;
-    // What came late, of a life that is over, must not hide what came before it.
-    if (lifeOf(event) === currentLife(registers, key)?.id) touched.set(key, event);
+    if (type !== twinReported && type !== twinDesired && event.class !== "resource") continue;
+    if (!isDevice(event)) {
+      for (const device of inConflictUnder(key, registers)) touched.set(device, event);
+    } else if (type !== resourceDeleted && lifeOf(event) === currentLife(registers, key)?.id) {
+      // What came late, of a life that is over, must not hide what came before it.
+      touched.set(key, event);
+    }
   }
   return touched;
 }
@@ -106,6 +109,16 @@ export function membershipEffect(
 function hasDesired(life: Life): boolean {
   for (const slot of life.slots.keys()) if (isDesiredSlot(slot)) return true;
   return false;
+}
+
+/** What a model says of conflicts decides what is wanted of the devices that refer to it, where there are any. */
+function inConflictUnder(key: string, registers: Registers): string[] {
+  return declaredDevices(registers).flatMap(({ namespace, name }) => {
+    const declaration = readDeclaration(registers, namespace, name);
+    if (declaration?.model === undefined || modelKey(namespace, declaration.model) !== key) return [];
+    const inConflict = readTwins(registers, declaration).some(({ conflict }) => conflict !== undefined);
+    return inConflict ? [declaration.key] : [];
+  });
 }
 
 function isDevice(event: Event): boolean {

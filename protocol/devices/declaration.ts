@@ -1,5 +1,6 @@
 import type { Event } from "../../core/event.ts";
 import { type Life, type Registers, currentLife } from "../../core/registers.ts";
+import { type PolicySaid, conflictPolicyAnnotation, parsePolicies } from "./conflict-policy.ts";
 import { deviceKey, modelKey, parseDeviceKey } from "./topics.ts";
 import { type Property, isValueType } from "./values.ts";
 
@@ -16,6 +17,8 @@ export interface Declaration {
   readonly description: string;
   /** The model's, by name: what only the device lists is not declared. */
   readonly properties: ReadonlyMap<string, Property>;
+  /** What is said of conflicts: by the device, then by its model, as far as they say something. */
+  readonly policies: readonly PolicySaid[];
 }
 
 /** @returns undefined when the device does not exist in this log. */
@@ -32,14 +35,14 @@ export function readDeclaration(
   const model = text(field(field(spec, "deviceModelRef"), "name"));
   const description = text(field(field(field(object, "metadata"), "labels"), "description")) ?? "";
   const properties = new Map<string, Property>();
-  if (model !== undefined) {
-    const modelLife = currentLife(registers, modelKey(namespace, model));
-    for (const item of list(field(field(bodyOf(modelLife), "spec"), "properties"))) {
-      const property = readProperty(item);
-      if (property !== undefined) properties.set(property.name, property);
-    }
+  const modelObject =
+    model === undefined ? undefined : bodyOf(currentLife(registers, modelKey(namespace, model)));
+  for (const item of list(field(field(modelObject, "spec"), "properties"))) {
+    const property = readProperty(item);
+    if (property !== undefined) properties.set(property.name, property);
   }
-  return { namespace, name, key, life, model, description, properties };
+  const policies = [...readPolicies(object), ...readPolicies(modelObject)];
+  return { namespace, name, key, life, model, description, properties, policies };
 }
 
 /** The devices that exist in this log, by namespace and name. */
@@ -55,6 +58,12 @@ export function declaredDevices(registers: Registers): { namespace: string; name
 function bodyOf(life: Life | undefined): unknown {
   const spec: Event | undefined = life?.slots.get("spec")?.cloud;
   return spec?.body;
+}
+
+function readPolicies(object: unknown): readonly PolicySaid[] {
+  const said = text(field(field(field(object, "metadata"), "annotations"), conflictPolicyAnnotation));
+  const policies = said === undefined ? undefined : parsePolicies(said);
+  return policies === undefined || typeof policies === "string" ? [] : [policies];
 }
 
 function readProperty(item: unknown): Property | undefined {

@@ -1,27 +1,14 @@
 /** A device as people and programs ask for it, read off the registers; the same on the cloud and on the node. */
 import { calibratedTime } from "../../core/clock.ts";
 import { type Event, type EventId, type Incarnation, eventId } from "../../core/event.ts";
-import { type Registers, winner } from "../../core/registers.ts";
+import { type ConflictPolicy, type Register, type Registers, winner } from "../../core/registers.ts";
 import { rfc3339 } from "../../core/time.ts";
+import { type StandingConflict, type Winner, declaredPolicy, standingConflict } from "./conflicts.ts";
 import { type Declaration, declaredDevices, readDeclaration } from "./declaration.ts";
+import { desiredSlot, propertyOfSlot, reportedSlot, stateSlot } from "./twin-slots.ts";
 import { type ValueType, sameValue, typeOfMetadata } from "./values.ts";
 
-const reportedPrefix = "reported/";
-const desiredPrefix = "desired/";
-
-export function reportedSlot(property: string): string {
-  return reportedPrefix + property;
-}
-
-export function desiredSlot(property: string): string {
-  return desiredPrefix + property;
-}
-
-export function isDesiredSlot(slot: string): boolean {
-  return slot.startsWith(desiredPrefix);
-}
-
-export const stateSlot = "state";
+export { desiredSlot, isDesiredSlot, reportedSlot, stateSlot } from "./twin-slots.ts";
 
 /** What `device get --json` answers. */
 export interface DeviceAnswer extends DeviceView {
@@ -54,6 +41,15 @@ export interface PropertyView {
   /** False while something is wanted that is not reported. */
   readonly inSync: boolean;
   readonly undeclared?: true;
+  /** Both sides had set the desired value, and the policy decides which one stands; until one of them sets it again. */
+  readonly conflict?: ConflictView;
+}
+
+export interface ConflictView {
+  readonly policy: ConflictPolicy;
+  readonly winner: Winner;
+  /** The value that does not stand; null where the losing side had withdrawn its own. */
+  readonly lost: ValueView | null;
 }
 
 export interface ValueView {
@@ -70,6 +66,7 @@ export interface Twin {
   readonly type: ValueType | undefined;
   readonly reported: TwinValue | undefined;
   readonly desired: TwinValue | undefined;
+  readonly conflict: StandingConflict | undefined;
 }
 
 export interface TwinValue {
@@ -100,7 +97,7 @@ export function deviceView(
     lastOnlineTime: lastOnline === undefined ? null : rfc3339(lastOnline),
     // From entries, so that a property called `__proto__` is one like any other.
     properties: Object.fromEntries(
-      readTwins(registers, declaration).map((twin) => [twin.name, propertyView(twin)]),
+      readTwins(registers, declaration).map((twin) => [twin.name, propertyView(registers, twin)]),
     ),
   };
 }
@@ -112,7 +109,8 @@ export function deviceList(registers: Registers, node: string | null): DeviceVie
   );
 }
 
-function propertyView(twin: Twin): PropertyView {
+function propertyView(registers: Registers, twin: Twin): PropertyView {
+  const { conflict } = twin;
   const type = twin.declared ? twin.type : (twin.reported?.type ?? twin.type);
   return {
     type: type ?? null,
@@ -120,7 +118,13 @@ function propertyView(twin: Twin): PropertyView {
     desired: valueView(twin.desired),
     inSync: isInSync(twin),
     ...(twin.declared ? {} : { undeclared: true as const }),
+    ...(conflict && { conflict: conflictView(registers, conflict) }),
   };
+}
+
+function conflictView(registers: Registers, conflict: StandingConflict): ConflictView {
+  const { cloud, node, policy, winner: won } = conflict;
+  return { policy, winner: won, lost: valueView(readValue(registers, won === "cloud" ? node : cloud)) };
 }
 
 function valueView(value: TwinValue | undefined): ValueView | null {
@@ -148,32 +152,29 @@ export function readTwin(registers: Registers, declaration: Declaration, name: s
   const { slots } = declaration.life;
   return makeTwin(registers, declaration, name, {
     reported: slots.get(reportedSlot(name))?.node,
-    desired: winner(registers, slots.get(desiredSlot(name))),
+    desired: slots.get(desiredSlot(name)),
   });
 }
 
-/** A property made of these two events, which the registers need not hold yet. */
+/** A property made of this event and this register, which need not be durable yet. */
 export function makeTwin(
   registers: Registers,
   declaration: Declaration,
   name: string,
-  events: { readonly reported: Event | undefined; readonly desired: Event | undefined },
+  slots: { readonly reported: Event | undefined; readonly desired: Register | undefined },
 ): Twin {
   const property = declaration.properties.get(name);
-  const reported = readValue(registers, events.reported);
+  const reported = readValue(registers, slots.reported);
+  const policy = declaredPolicy(declaration, name);
   const said = reported?.type === undefined ? undefined : typeOfMetadata(reported.type);
   return {
     name,
     declared: property !== undefined,
     type: property?.type ?? said,
     reported,
-    desired: readValue(registers, events.desired),
+    desired: readValue(registers, winner(registers, slots.desired, policy)),
+    conflict: standingConflict(registers, slots.desired, policy),
   };
-}
-
-function propertyOfSlot(slot: string): string | undefined {
-  if (slot.startsWith(reportedPrefix)) return slot.slice(reportedPrefix.length);
-  return slot.startsWith(desiredPrefix) ? slot.slice(desiredPrefix.length) : undefined;
 }
 
 /** Reads the body of `twin.reported` and `twin.desired`. @returns undefined for a withdrawn or deleted value. */

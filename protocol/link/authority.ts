@@ -20,6 +20,7 @@ export const authorship: Readonly<Record<string, Authorship>> = {
   "twin.desired": { authors: either, class: "twin", slot: "desired/" },
   "twin.reported": { authors: node, class: "twin", slot: "reported/" },
   "device.state": { authors: node, class: "twin", slot: "state" },
+  "conflict.resolved": { authors: cloud, class: "audit", slot: undefined },
   "origin.opened": { authors: cloud, class: "audit", slot: undefined },
   "origin.reset": { authors: cloud, class: "audit", slot: undefined },
   "clock.corrected": { authors: either, class: "audit", slot: undefined },

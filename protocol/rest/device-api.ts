@@ -7,9 +7,10 @@
  *     PUT /tidemark/v1/namespaces/NS/devices/NAME/desired/PROPERTY  {"value": "…"}
  */
 import { TidemarkError } from "../../core/errors.ts";
-import { type Event, eventId } from "../../core/event.ts";
+import { type Event, type EventId, eventId } from "../../core/event.ts";
 import type { Cancelled } from "../../core/follow.ts";
 import { rfc3339 } from "../../core/time.ts";
+import { readConflict } from "../devices/conflicts.ts";
 import { whatChanged } from "../devices/history.ts";
 import { parseDeviceKey } from "../devices/topics.ts";
 import type { AsOf, DeviceView } from "../devices/twin-view.ts";
@@ -31,8 +32,8 @@ export interface DeviceSource {
   complete(): boolean;
   /** Calls `listener` with durable events of devices, and the node whose log they are in. @returns what ends that */
   onEvents(listener: (node: string, events: readonly Event[]) => void): () => void;
-  /** @throws NOT_FOUND, INVALID; undefined where desired values can't be set */
-  readonly setDesired: ((desired: DesiredValue) => Promise<void>) | undefined;
+  /** Resolves when durable. @throws NOT_FOUND, INVALID */
+  readonly setDesired: (desired: DesiredValue) => Promise<void>;
 }
 
 export interface DesiredValue {
@@ -40,6 +41,8 @@ export interface DesiredValue {
   readonly name: string;
   readonly property: string;
   readonly value: string;
+  /** The conflict that this is to end. */
+  readonly conflict?: EventId | undefined;
 }
 
 /** One change, as `device watch` gives it. */
@@ -92,9 +95,6 @@ async function set(
   request: HttpRequest,
   place: Omit<DesiredValue, "value">,
 ): Promise<HttpResponse> {
-  if (source.setDesired === undefined) {
-    return statusResponse(501, "desired values are set at the cloud, or by MQTT on the node");
-  }
   const value = valueOf(request.body);
   await source.setDesired({ ...place, value });
   return jsonResponse(200, { ...place, value });
@@ -169,6 +169,7 @@ async function* changes(
 export function changeRow(node: string, event: Event): ChangeRow | undefined {
   const device = parseDeviceKey(event.key);
   if (device === undefined) return undefined;
+  const conflict = readConflict(event);
   return {
     time: rfc3339(event.time),
     event: eventId(event.origin, event.seq),
@@ -177,5 +178,6 @@ export function changeRow(node: string, event: Event): ChangeRow | undefined {
     namespace: device.namespace,
     name: device.name,
     ...whatChanged(event),
+    ...(conflict && { property: conflict.property, value: conflict[conflict.winner].value }),
   };
 }

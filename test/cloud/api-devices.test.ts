@@ -3,6 +3,7 @@ import { deviceKind, deviceModelKind } from "../../cloud/api/device-kinds.ts";
 import { deviceConditions, judgeDesired } from "../../cloud/api/desired.ts";
 import { Resources } from "../../cloud/api/resources.ts";
 import { setDesired } from "../../cloud/api/set-desired.ts";
+import type { EventId } from "../../core/event.ts";
 import { type KubeObject } from "../../protocol/rest/objects.ts";
 import { FakeReplica } from "./fake-replica.ts";
 import { type PropertyRow, clock, countingRandom, device, model, temp } from "./fixtures.ts";
@@ -35,6 +36,38 @@ t.test("a device is valid with names that can be names", async (t) => {
     spec: { deviceModelRef: { name: "m" }, properties: [{ name: "a" }, { name: "a" }] },
   };
   t.strictSame(fields(twice), ["spec.properties[1].name FieldValueDuplicate"]);
+});
+
+t.test("what is said of conflicts is checked when it is declared", async (t) => {
+  const causes = (object: KubeObject, policy: string): readonly string[] => {
+    const annotations = { "tidemark.io/conflict-policy": policy };
+    const said = { ...object, metadata: { ...object.metadata, annotations } };
+    const { validate } = object.kind === "Device" ? deviceKind : deviceModelKind;
+    return validate(said).map(({ field, message }) => `${field}: ${message}`);
+  };
+  t.strictSame(causes(device(), "edge temp=cloud later=latest"), [], "its model may come later");
+  t.strictSame(causes(model([temp]), "edge temp=cloud"), []);
+  const [wrong, ...more] = causes(device(), "mine");
+  t.same(more, []);
+  t.match(
+    wrong,
+    /^metadata.annotations\[tidemark.io\/conflict-policy\]: Invalid value: "mine": "mine" is no policy/,
+  );
+  t.match(causes(model([temp]), "edge mode=cloud"), [/the model declares no property mode/]);
+});
+
+t.test("a desired value may name the conflict that it ends", async (t) => {
+  const log = new FakeReplica("cluster");
+  const resources = new Resources({ log, clock, random: countingRandom() });
+  await resources.put(deviceModelKind, { namespace: "default", name: "thermo" }, model([temp]));
+  await resources.put(deviceKind, at, device({ model: "thermo" }));
+  const conflict = "c0000000000001/7" as EventId;
+  await setDesired(resources, clock, at, { property: "temp", value: "30", conflict });
+  const declared = resources.get(deviceKind, at);
+  t.ok(declared && judgeDesired(declared, model([temp])).causes.get("temp") === conflict);
+  await setDesired(resources, clock, at, { property: "temp", value: "31" });
+  const later = resources.get(deviceKind, at);
+  t.equal(later && judgeDesired(later, model([temp])).causes.size, 0, "and the next one does not");
 });
 
 t.test("what is wanted is judged by the model", async (t) => {

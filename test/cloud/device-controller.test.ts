@@ -26,6 +26,7 @@ t.test("the difference of one object", async (t) => {
   const wanted = (uid: string, desired: Record<string, string> = {}, spec: object = {}): Wanted => ({
     object: object(uid, spec),
     desired: new Map(Object.entries(desired).map(([name, value]) => [name, [value]])),
+    causes: new Map(),
     cause,
   });
   const held = (uid: string, desired: Record<string, string | null> = {}): Held => ({

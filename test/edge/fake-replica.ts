@@ -97,6 +97,13 @@ export class FakeReplica implements Replica {
     return events.map((event) => eventId(event.origin, event.seq));
   }
 
+  /** An event of this node's that had seen nothing of the cloud's. @returns its id */
+  concurrent(draft: Draft): EventId {
+    const event = this.#event(draft, this.incarnation, []);
+    this.#show([event]);
+    return eventId(event.origin, event.seq);
+  }
+
   staged(key: string, slot: string): Event | undefined {
     return this.#staged.latest(key, slot) ?? currentLife(this.registers, key)?.slots.get(slot)?.node;
   }

@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import t from "tap";
 import type { Body, EventId } from "../../core/event.ts";
+import { currentLife } from "../../core/registers.ts";
 import { deltaEffects, membershipEffect, pendingDelta } from "../../protocol/devices/changes.ts";
 import { readDeclaration } from "../../protocol/devices/declaration.ts";
 import { deviceList, deviceView } from "../../protocol/devices/twin-view.ts";
@@ -149,6 +150,41 @@ t.test("no delta once the device reports what is wanted, or for an empty wish", 
   replica.fromCloud(desired("t1", "temp", "25", life), desired("t1", "mode", "", life));
   await replica.appended([report(life, "temp", ["+25"])]);
   t.same(deltaEffects(replica.events, replica.registers), []);
+});
+
+t.test("what a model says anew of conflicts is told to the devices that are in one", async (t) => {
+  const { replica, life } = replicaWithDevice();
+  const { body } = thermo;
+  const said = (policy: string) =>
+    ({
+      ...thermo,
+      life: currentLife(replica.registers, thermo.key)?.id,
+      body: {
+        ...(body as object),
+        metadata: { annotations: { "tidemark.io/conflict-policy": policy } },
+      } as Body,
+    }) as const;
+  replica.fromCloud(desired("t1", "temp", "25", life));
+  replica.concurrent(desired("t1", "temp", "30", life));
+  t.equal(pendingDelta(replica.registers, "default", "t1")?.pending[0]?.desired?.value, "30");
+  const from = replica.position;
+  replica.fromCloud(said("cloud"));
+  const [delta] = deltaEffects(replica.events.slice(from), replica.registers);
+  t.match(delta?.pending, [{ name: "temp", desired: { value: "25" }, conflict: { policy: "cloud" } }]);
+  replica.fromCloud(desired("t1", "temp", "26", life));
+  const after = replica.position;
+  replica.fromCloud(said("edge"));
+  t.same(deltaEffects(replica.events.slice(after), replica.registers), [], "and to no others");
+});
+
+t.test("a value that lost is shown beside the one that won", async (t) => {
+  const { replica, life } = replicaWithDevice();
+  replica.fromCloud(desired("t1", "temp", "25", life));
+  replica.concurrent(desired("t1", "temp", null, life));
+  const temp = (): unknown => deviceView(replica.registers, "default", "t1", null)?.properties["temp"];
+  t.match(temp(), { desired: null, conflict: { winner: "edge", policy: "latest", lost: { value: "25" } } });
+  replica.fromCloud(desired("t1", "temp", "26", life));
+  t.notOk(Object.hasOwn(temp() as object, "conflict"), "until it is set again");
 });
 
 t.test("no delta for a life that is over", async (t) => {

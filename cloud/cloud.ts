@@ -12,6 +12,7 @@ import type { Store } from "../core/store-port.ts";
 import { checkAuthority } from "../protocol/link/authority.ts";
 import type { Compressor } from "../protocol/link/batch.ts";
 import { Resources } from "./api/resources.ts";
+import { ConflictReactor } from "./conflict-reactor.ts";
 import { type DeviceController, createDeviceController } from "./device-controller.ts";
 import { CloudDevices } from "./devices.ts";
 import { CloudHub } from "./hub.ts";
@@ -40,6 +41,7 @@ export class Cloud {
   readonly #committer: Committer;
   readonly #nodes = new Map<string, Log>();
   readonly #opening = new Map<string, Promise<Log>>();
+  readonly #conflicts: ConflictReactor[] = [];
   readonly #nodeListeners = new Set<(node: string, log: Log) => void>();
   #controller: DeviceController | undefined;
   #closed = false;
@@ -117,6 +119,13 @@ export class Cloud {
       mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
       onProgress: this.#options.onProgress,
     });
+    const conflicts = new ConflictReactor({
+      replica: log,
+      committer: this.#committer,
+      environment: this.#options.environment,
+    });
+    await conflicts.open();
+    this.#conflicts.push(conflicts);
     this.#nodes.set(node, log);
     log.onReset(() => this.#controller?.nodeAppeared(node));
     log.onVisible((events) => {
@@ -156,6 +165,7 @@ export class Cloud {
     this.hub.close();
     await this.#controller?.close();
     await Promise.allSettled(this.#opening.values());
+    for (const conflicts of this.#conflicts) await conflicts.close();
     if (this.#committer.failure !== undefined) return;
     for (const log of this.logs()) await log.close();
   }

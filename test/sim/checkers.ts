@@ -7,7 +7,10 @@ import { stateHash } from "../../core/projection.ts";
 import { type Registers, currentLife, registersProjection, winner } from "../../core/registers.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
 import type { Edge } from "../../edge/edge.ts";
+import { declaredPolicy } from "../../protocol/devices/conflicts.ts";
+import { readDeclaration } from "../../protocol/devices/declaration.ts";
 import type { Cluster } from "./cluster.ts";
+import { unequalWinners, wrongConflicts } from "./conflicts.ts";
 import { eventsOn } from "./disk.ts";
 import { type Finding, found } from "./findings.ts";
 import type { NodeHost } from "./hosts.ts";
@@ -42,6 +45,7 @@ export function disagreements(cluster: Cluster): Finding[] {
     if (pair === undefined) continue;
     findings.push(
       ...found("states", unequalStates(pair)),
+      ...found("winners", unequalWinners(pair)),
       ...found("devices", wrongDevices(pair)),
       ...found("deltas", missingDeltas(pair)),
     );
@@ -64,7 +68,10 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
       ...found("repeated", repeatedValues(pair, events)),
       ...found("order", wrongOrder(cluster, pair, events)),
     );
-    if (!cluster.scarred.has(cluster.cloud.name)) findings.push(...found("gaps", gaps(pair, events)));
+    if (!cluster.scarred.has(cluster.cloud.name)) {
+      findings.push(...found("gaps", gaps(pair, events)));
+      findings.push(...found("conflicts", wrongConflicts(pair, events)));
+    }
     findings.push(...judgeByModel(cluster, pair, { above: events, below }));
     findings.push(...found("log", await brokenLog(cluster, pair.above, cluster.cloud.name)));
     findings.push(...found("log", await brokenLog(cluster, pair.below, host.name)));
@@ -253,7 +260,10 @@ function* missingDeltas({ node, host, below }: Pair): Generator<string> {
     for (const [slot, register] of life.slots) {
       if (!slot.startsWith("desired/")) continue;
       const property = slot.slice("desired/".length);
-      const wish = winner(registers, register);
+      const [, namespace = "", name = ""] = key.split("/");
+      const declaration = readDeclaration(registers, namespace, name);
+      const policy = declaration && declaredPolicy(declaration, property);
+      const wish = winner(registers, register, policy);
       const value = Array.isArray(wish?.body) ? String(wish.body[0]) : "";
       const device = key.slice("devices/".length);
       if (value === "" || host.bus.deltas.has(`${device} ${property} ${value}`)) continue;

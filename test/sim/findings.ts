@@ -5,6 +5,8 @@ export const checkers = {
   ack: "nobody is told that something is durable before it is",
   step: "both sides of each node come to be connected, and to hold the same",
   states: "both sides' registers are equal",
+  winners: "both sides say the same of each device: what is wanted, and what lost",
+  conflicts: "each pair of values in conflict is recorded, once, and nothing else is",
   devices: "the cloud's events in a node's log say what the cluster log wants there",
   deltas: "each wish that stands was told to its device",
   fold: "registers, lives and winners are what a plain reading of all events says",

@@ -7,6 +7,7 @@ import { type Event, nodeLog } from "../../core/event.ts";
 import type { Log } from "../../core/log.ts";
 import { type DiskSnapshot, MemoryDisk } from "../../core/store/memory.ts";
 import type { Edge } from "../../edge/edge.ts";
+import { conflictPolicyAnnotation } from "../../protocol/devices/conflict-policy.ts";
 import type { KubeObject } from "../../protocol/rest/objects.ts";
 import { violations } from "./checkers.ts";
 import { Cluster } from "./cluster.ts";
@@ -80,8 +81,8 @@ export class Scenario {
     this.#t.ok(done, `it came to be so within ${withinMs / 1000} s`);
   }
 
-  /** Declares the model and the device, or declares them again. */
-  async declare(): Promise<void> {
+  /** Declares the model and the device, or declares them again. @param policy what the device says of conflicts */
+  async declare(policy?: string): Promise<void> {
     const properties = ["temp", "mode"].map((name) => ({ name, type: "STRING", accessMode: "ReadWrite" }));
     const { resources } = this.cloud;
     await this.#done(
@@ -92,12 +93,22 @@ export class Scenario {
       ),
     );
     const spec = { deviceModelRef: { name: "m1" }, nodeName: this.nodeHost.node };
-    await this.#done(resources.put(deviceKind, thermo, object("Device", thermo.name, spec)));
+    const device = object("Device", thermo.name, spec);
+    const annotations = policy === undefined ? {} : { [conflictPolicyAnnotation]: policy };
+    const said = { ...device, metadata: { ...device.metadata, annotations } };
+    await this.#done(resources.put(deviceKind, thermo, said));
   }
 
   async desire(value: string): Promise<void> {
     const { resources, environment } = this.cloud;
     await this.#done(setDesired(resources, environment.clock, thermo, { property: "temp", value }));
+  }
+
+  /** On the node, somebody wants something of the device's `temp`. @returns what, once it was acknowledged */
+  async wish(): Promise<string> {
+    const value = this.workload.wish(this.nodeHost, "d1", "temp");
+    await this.until(() => this.cluster.ledger.published.get(value)?.acked === true);
+    return value;
   }
 
   async #done(work: Promise<unknown>): Promise<void> {

@@ -8,6 +8,7 @@ import { clockCorrected } from "../../core/clock.ts";
 import type { Done } from "../../core/group.ts";
 import type { Log } from "../../core/log.ts";
 import type { Clock } from "../../core/ports.ts";
+import { conflictResolved } from "../../protocol/devices/conflicts.ts";
 import type { Model } from "./model.ts";
 
 /** One append. */
@@ -48,8 +49,9 @@ export class Sightings {
   *falseSeen(events: readonly Event[], model: Model): Generator<string> {
     const ends = endsOf(events);
     for (const event of events) {
-      // What is appended again says what it said the first time.
-      const said = this.#byEvent.get(event.cause ?? ("" as EventId));
+      // What is appended again says what it said the first time; a record of a conflict was not there before.
+      const again = event.type === conflictResolved ? undefined : event.cause;
+      const said = this.#byEvent.get(again ?? ("" as EventId));
       const sightings = this.#byEvent.get(eventId(event.origin, event.seq)) ?? said;
       if (sightings === undefined || sightings.some(({ heads }) => isSeen(event, heads, { model, ends })))
         continue;

@@ -4,6 +4,7 @@ import { setDesired } from "../../cloud/api/set-desired.ts";
 import type { Cloud } from "../../cloud/cloud.ts";
 import { TidemarkError } from "../../core/errors.ts";
 import type { Edge } from "../../edge/edge.ts";
+import { conflictPolicyAnnotation } from "../../protocol/devices/conflict-policy.ts";
 import { type DeviceCommand, parseTopic } from "../../protocol/devices/topics.ts";
 import type { JsonObject, KubeObject, ObjectRef } from "../../protocol/rest/objects.ts";
 import { isFailure } from "../../protocol/rest/status.ts";
@@ -84,7 +85,7 @@ export class Workload {
     const random = this.#random;
     for (const host of this.#machines) {
       world.after(random.between(0, 50), () => {
-        if (!this.#isOver && host.product !== undefined) this.#wish(host, device, property);
+        if (!this.#isOver && host.product !== undefined) this.wish(host, device, property);
       });
     }
     world.after(random.between(0, 50), () => {
@@ -102,7 +103,7 @@ export class Workload {
     const host = random.pick(this.#machines);
     if (host.product === undefined) return;
     const dice = random.fraction();
-    if (dice < 0.1) this.#wish(host, device, random.pick(writable));
+    if (dice < 0.1) this.wish(host, device, random.pick(writable));
     else if (dice < 0.18)
       this.#say(host, `${device}/state/update`, { state: random.pick(["online", "offline", "ok"]) });
     else if (dice < 0.21) this.#badInput(host, device);
@@ -139,10 +140,11 @@ export class Workload {
     return Buffer.from(this.#random.bytes(Math.floor(length / 2))).toString("hex");
   }
 
-  /** A device, or an application beside it, wants something. */
-  #wish(host: NodeHost, device: string, property: string): void {
+  /** A device, or an application beside it, wants something. @returns the value */
+  wish(host: NodeHost, device: string, property: string): string {
     const value = this.#value(property);
     this.#publish(host, device, value, { [property]: { expected: { value } } });
+    return value;
   }
 
   #publish(host: NodeHost, device: string, value: string, twin: JsonObject): void {
@@ -214,7 +216,8 @@ export class Workload {
   }
 
   #object(kind: string, name: string, marker: string, spec: JsonObject): KubeObject {
-    const metadata = { name, namespace: "default", annotations: { sim: marker } };
+    const annotations = { sim: marker, ...policySaid(Number(marker.slice(1))) };
+    const metadata = { name, namespace: "default", annotations };
     return { apiVersion: "devices.kubeedge.io/v1beta1", kind, metadata, spec };
   }
 
@@ -250,6 +253,12 @@ export class Workload {
       },
     );
   }
+}
+
+/** What is said of conflicts; nothing of chance, so that a seed does the same else as without it. */
+function policySaid(count: number): JsonObject {
+  const said = [undefined, "cloud", "edge", undefined, "latest"][count % 5];
+  return said === undefined ? {} : { [conflictPolicyAnnotation]: said };
 }
 
 function ref(name: string): ObjectRef {

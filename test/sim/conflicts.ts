@@ -1,0 +1,79 @@
+/** Whether both sides name the same winners, and each conflict was recorded once: told from the events alone. */
+import { type Event, eventId, sideOf } from "../../core/event.ts";
+import type { Log } from "../../core/log.ts";
+import { currentLife } from "../../core/registers.ts";
+import { deviceList } from "../../protocol/devices/twin-view.ts";
+
+interface Pair {
+  readonly node: string;
+  readonly above: Log;
+  readonly below: Log;
+}
+
+export function* unequalWinners({ node, above, below }: Pair): Generator<string> {
+  const devices = [above, below].map((log) => deviceList(log.registers, node));
+  const [there, here] = devices.map((views) => views.map((view) => JSON.stringify(view)));
+  for (const [index, view] of (there ?? []).entries()) {
+    if (view !== here?.[index]) yield `${node}: the cloud says ${view}, and the node ${here?.[index]}`;
+  }
+}
+
+/** @param events the cloud's replica, in order of position */
+export function* wrongConflicts({ node, above }: Pair, events: readonly Event[]): Generator<string> {
+  const { generations } = above.registers;
+  const origins = new Set(events.map(({ origin }) => origin));
+  // A cloud that was put back has forgotten what it recorded, and may do so again before it gets that back.
+  const isPutBack = [...origins].filter((origin) => sideOf(origin) === "cloud").length > 1;
+  const made = new Map<string, number>();
+  for (const { type, body } of events) {
+    if (type !== "conflict.resolved") continue;
+    const { cloud, edge } = body as { cloud: readonly [string]; edge: readonly [string] };
+    const pair = `${cloud[0]} ${edge[0]}`;
+    made.set(pair, (made.get(pair) ?? 0) + 1);
+  }
+  if (isPutBack) return;
+  const rank = ({ origin }: Event): number => generations.get(origin) ?? Number.POSITIVE_INFINITY;
+  const isLater = (a: Event, b: Event): boolean =>
+    rank(a) > rank(b) || (a.origin === b.origin && a.seq > b.seq);
+  const latest = new Map<string, Event>();
+  const met = new Set<string>();
+  const over = new Set<string>();
+  for (const event of events) {
+    const { type, key, slot, life = "", deletes } = event;
+    if (deletes === true) over.add(life);
+    if (type !== "twin.desired" || over.has(life)) continue;
+    const side = sideOf(event.origin);
+    const register = `${key} ${life} ${slot} `;
+    const before = latest.get(register + side);
+    if (before !== undefined && !isLater(event, before)) continue;
+    latest.set(register + side, event);
+    const other = latest.get(register + (side === "cloud" ? "node" : "cloud"));
+    if (other === undefined || hasSeen(event, other, isLater) || hasSeen(other, event, isLater)) continue;
+    if (valueOf(event) === valueOf(other)) continue;
+    const [cloud, edge] = side === "cloud" ? [event, other] : [other, event];
+    const pair = `${nameOf(cloud)} ${nameOf(edge)}`;
+    met.add(pair);
+    // Where the device went before anybody looked there may be none.
+    const isThere = currentLife(above.registers, key)?.id === life;
+    if (isThere && !made.has(pair)) yield `${node}: the conflict of ${pair} was not recorded`;
+  }
+  for (const [pair, times] of made) {
+    if (!met.has(pair)) yield `${node}: ${pair} is recorded, and was no conflict`;
+    else if (times > 1) yield `${node}: the conflict of ${pair} was recorded ${times} times`;
+  }
+}
+
+function hasSeen(writer: Event, event: Event, isLater: (a: Event, b: Event) => boolean): boolean {
+  return writer.seen.some(
+    ({ origin, seq }) =>
+      sideOf(origin) === sideOf(event.origin) && !isLater(event, { ...event, origin, seq }),
+  );
+}
+
+function valueOf({ body }: Event): unknown {
+  return Array.isArray(body) ? body[0] : null;
+}
+
+function nameOf({ origin, seq }: Event): string {
+  return eventId(origin, seq);
+}

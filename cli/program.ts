@@ -6,6 +6,7 @@ import { addApply } from "./commands/apply.ts";
 import { addBlame } from "./commands/blame.ts";
 import { addCert } from "./commands/cert.ts";
 import { addCloud } from "./commands/cloud.ts";
+import { addConflicts } from "./commands/conflicts.ts";
 import { addDelete } from "./commands/delete.ts";
 import { addDevice } from "./commands/device.ts";
 import { addEdge } from "./commands/edge.ts";
@@ -119,6 +120,7 @@ export function createProgram(world: World, act: Act): Command {
   addDevice(program, act);
   addBlame(program, act);
   addWhy(program, act);
+  addConflicts(program, act);
   addLog(program, act);
   addStatus(program, act);
   return program;

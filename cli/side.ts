@@ -5,7 +5,7 @@ export interface SideOptions {
   readonly side?: Side;
 }
 
-/** For commands that read: both sides may be at hand, and may differ. */
-export function sideOption(): Option {
-  return new Option("--side <side>", "ask only the cloud, or only the node").choices(["cloud", "node"]);
+/** Both sides may be at hand, and may differ. */
+export function sideOption(description = "ask only the cloud, or only the node"): Option {
+  return new Option("--side <side>", description).choices(["cloud", "node"]);
 }

@@ -10,6 +10,8 @@ import { LevelStore } from "../core/store/level.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
 import { checkAuthority } from "../protocol/link/authority.ts";
+import { serveConflicts } from "../protocol/rest/conflict-api.ts";
+import { Conflicts } from "../protocol/rest/conflicts.ts";
 import { type DeviceSource, serveDevices } from "../protocol/rest/device-api.ts";
 import {
   type HttpRequest,
@@ -158,6 +160,7 @@ function targetOf(name: string, stopped: Stopped, close: () => Promise<void>): T
     link: () => undefined,
     now: stopped.now,
   };
+  const conflicts = new Conflicts({ logs: source, devices: stopped.devices, now: stopped.now });
   const answer = async (path: string, query: Query, signal: AbortSignal): Promise<HttpResponse> => {
     const request = requestOf(path, query);
     const segments = pathSegments(path) ?? [];
@@ -165,6 +168,7 @@ function targetOf(name: string, stopped: Stopped, close: () => Promise<void>): T
       serveStatus(() => stopped.status, request, segments) ??
       (await servePast(source, request, segments, signal)) ??
       (await serveDevices(stopped.devices, request, segments, signal)) ??
+      (await serveConflicts(conflicts, request, segments)) ??
       (await serveLogs(source, request, segments, signal)) ??
       statusResponse(404, `${name} has nothing at ${path}`);
     if (found.status >= 400) throw errorOfResponse(found.status, wholeOf(found));

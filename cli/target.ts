@@ -65,6 +65,11 @@ export async function openCloud(context: Context): Promise<Target> {
   );
 }
 
+/** Where values are set: at the cloud unless `--server` or `--side` says otherwise. */
+export function openWriter(context: Context, side: Side | undefined): Promise<Target> {
+  return side === "node" ? openTarget(context, side) : openCloud(context);
+}
+
 export async function targetOf(context: Context, place: Place): Promise<Target> {
   if (place.run === undefined) {
     const { openStopped } = await import("./stopped-target.ts");

@@ -12,6 +12,8 @@ import { adminKubeconfig } from "../protocol/adapters/kubeconfig.ts";
 import { ensureAuthority, ensureServerCertificate } from "../protocol/adapters/pki.ts";
 import { type RunFile, removeRunFile, writeRunFile } from "../protocol/adapters/run-file.ts";
 import { type LinkListener, listenLink } from "../protocol/adapters/websocket.ts";
+import { serveConflicts } from "../protocol/rest/conflict-api.ts";
+import { Conflicts } from "../protocol/rest/conflicts.ts";
 import { serveDevices } from "../protocol/rest/device-api.ts";
 import { type HttpHandler, pathSegments } from "../protocol/rest/http.ts";
 import { type LogSource, serveLogs } from "../protocol/rest/log-api.ts";
@@ -134,7 +136,13 @@ interface View {
 
 function handlerOf(view: View): HttpHandler {
   const { cloud } = view;
-  const { timers } = cloud.environment;
+  const { timers, clock } = cloud.environment;
+  const conflicts = new Conflicts({
+    logs: cloud,
+    devices: cloud.devices,
+    now: () => clock.now(),
+    settled: () => cloud.settled(),
+  });
   const kubernetes = createApiHandler({ resources: cloud.resources, timers, version: productVersion });
   const source: LogSource & PastSource = {
     logs: () => cloud.logs(),
@@ -149,6 +157,7 @@ function handlerOf(view: View): HttpHandler {
       (await servePast(source, request, path, gone)) ??
       (await serveDevices(cloud.devices, request, path, gone)) ??
       (await serveLogs(source, request, path, gone)) ??
+      (await serveConflicts(conflicts, request, path)) ??
       kubernetes(request, gone)
     );
   };

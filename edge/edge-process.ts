@@ -12,6 +12,8 @@ import { listenHttp } from "../protocol/adapters/http.ts";
 import { checkNodeName } from "../protocol/adapters/identity.ts";
 import { removeRunFile, writeRunFile } from "../protocol/adapters/run-file.ts";
 import { dialLink } from "../protocol/adapters/websocket.ts";
+import { serveConflicts } from "../protocol/rest/conflict-api.ts";
+import { Conflicts } from "../protocol/rest/conflicts.ts";
 import { serveDevices } from "../protocol/rest/device-api.ts";
 import { type HttpHandler, pathSegments, statusResponse } from "../protocol/rest/http.ts";
 import { type LogSource, serveLogs } from "../protocol/rest/log-api.ts";
@@ -137,12 +139,18 @@ function handlerOf(view: View): HttpHandler {
     link: () => edge.hub.link,
     now: () => edge.environment.clock.now(),
   };
+  const conflicts = new Conflicts({
+    logs: source,
+    devices: edge.devices,
+    now: () => edge.environment.clock.now(),
+  });
   return async (request, gone) => {
     const path = pathSegments(request.path) ?? [];
     return (
       serveStatus(() => statusOf(view), request, path) ??
       (await servePast(source, request, path, gone)) ??
       (await serveDevices(edge.devices, request, path, gone)) ??
+      (await serveConflicts(conflicts, request, path)) ??
       (await serveLogs(source, request, path, gone)) ??
       statusResponse(404, "the server could not find the requested resource")
     );

@@ -4,15 +4,15 @@ import type { DeviceAnswer, DeviceView } from "../../protocol/devices/twin-view.
 import type { ChangeRow } from "../../protocol/rest/device-api.ts";
 import type { StateAnswer } from "../../protocol/rest/past-state.ts";
 import { type Act, example } from "../act.ts";
-import { type Context, lineWidth, printJson, printJsonLine, printNote, printText } from "../context.ts";
+import { completeness } from "../completeness.ts";
+import { type Context, lineWidth, printJson, printJsonLine, printText } from "../context.ts";
 import { type TextOptions, changeLines, deviceListText, deviceText } from "../device-text.ts";
-import { exitCode } from "../exit-codes.ts";
 import { parseDeviceName } from "../names.ts";
 import { instants, pastPath, printPast, resolveInstant } from "../past.ts";
 import { type SideOptions, sideOption } from "../side.ts";
-import { openCloud, openTarget } from "../target.ts";
 import { addDeviceDiff } from "./device-diff.ts";
 import { addDeviceHistory } from "./device-history.ts";
+import { openTarget, openWriter } from "../target.ts";
 
 export function addDevice(program: Command, act: Act): void {
   const device = program
@@ -42,8 +42,17 @@ export function addDevice(program: Command, act: Act): void {
     .argument("<device>", "NAMESPACE/NAME, or NAME")
     .argument("<property>")
     .argument("<value>")
-    .description("Say what is wanted of a property. It reaches the device when its node is there.")
-    .addHelpText("after", example("npx tidemark device set default/thermo-1 temp 21"))
+    .description(
+      "Say what is wanted of a property. It reaches the device when its node is there. With --side node, or --server and the node's API, it is said on the node: without a cloud too.",
+    )
+    .addOption(sideOption("say it at the cloud (the default), or on the node"))
+    .addHelpText(
+      "after",
+      example(
+        "npx tidemark device set default/thermo-1 temp 21",
+        "npx tidemark device set thermo-1 temp 21 --side node",
+      ),
+    )
     .action(act(setDesired));
   addDeviceHistory(device, act);
   addDeviceDiff(device, act);
@@ -103,20 +112,13 @@ async function getDevice(context: Context, options: GetOptions, device: string):
   }
 }
 
-async function completeness(context: Context, complete: boolean): Promise<number> {
-  if (complete) return 0;
-  const advice = "not complete: something of the log is missing here; `npx tidemark status` says what";
-  if (!context.json) await printNote(context, `${context.paintError("yellow", "warning:")} ${advice}\n`);
-  return exitCode.incomplete;
-}
-
 async function setDesired(
   context: Context,
-  _options: unknown,
+  options: SideOptions,
   ...[device, property, value]: readonly [string, string, string]
 ): Promise<void> {
   const { namespace, name } = parseDeviceName(device, context.namespace);
-  const target = await openCloud(context);
+  const target = await openWriter(context, options.side);
   const path = `${devicePath(namespace, name)}/desired/${encodeURIComponent(property)}`;
   const answer = await target.send("PUT", path, { body: { value } });
   if (context.json) await printJson(context, answer);

@@ -91,9 +91,15 @@ export class Site {
   }
 
   async declare(): Promise<void> {
+    const { code, stderr } = await this.apply((yaml) => yaml);
+    if (code !== 0) throw new Error(stderr);
+  }
+
+  /** Applies the device and its model, changed. */
+  async apply(change: (yaml: string) => string): Promise<Finished> {
     const file = join(this.dataDir, "devices.yaml");
-    await writeFile(file, devices);
-    await this.ok("apply", "-f", file);
+    await writeFile(file, change(devices));
+    return tidemark(this.dataDir, "apply", "-f", file);
   }
 
   /** Runs a command that must succeed. */

@@ -20,7 +20,7 @@ const { values } = parseArgs({
   },
 });
 
-/** A mutant may well never end. */
+/** A breakage may well never end. */
 const withinMs = 180_000;
 const copied = ["core", "protocol", "cloud", "edge", "cli", "test", "benchmarks", "build"] as const;
 const root = fileURLToPath(new URL("../../../", import.meta.url));

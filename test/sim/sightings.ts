@@ -25,34 +25,50 @@ const aheadMaxMs = 121_000;
 
 export class Sightings {
   /** Of one id there may be several: a machine that was put back uses sequences again. */
-  readonly #byEvent = new Map<EventId, Sighting[]>();
+  readonly #byEvent = new Map<EventId, (Sighting | undefined)[]>();
+  /** The first sequence of which nobody has noted how it came, by incarnation. */
+  readonly #unnoted = new Map<Incarnation, number>();
 
-  /** Notes each append to this log from now on. */
+  /**
+   * Notes each append to this log from now on. What it appended while it opened nobody has noted: those events may have
+   * seen anything.
+   */
   watch(log: Log, clock: Clock): void {
-    // What a process before this one appended, and lost, is not what has these sequences now.
-    const { top = 0 } = log.histories.get(log.incarnation) ?? {};
-    for (const id of this.#byEvent.keys()) {
-      const { origin, seq } = parseEventId(id) ?? {};
-      if (origin === log.incarnation && (seq ?? 0) > top) this.#byEvent.delete(id);
-    }
+    const notedHere = new Set<EventId>();
     const append = log.append.bind(log);
     log.append = (drafts: readonly Draft[], done?: Done): readonly EventId[] => {
-      const heads = headsOf(log);
-      const wallMs = clock.now();
+      const sighting = { heads: headsOf(log), wallMs: clock.now() };
       const ids = append(drafts, done);
-      for (const id of ids) this.#byEvent.set(id, [...(this.#byEvent.get(id) ?? []), { heads, wallMs }]);
+      for (const id of ids) {
+        notedHere.add(id);
+        this.#note(id, sighting);
+      }
       return ids;
     };
+    const { top = 0 } = log.histories.get(log.incarnation) ?? {};
+    const reached = this.#unnoted.get(log.incarnation) ?? top + 1;
+    for (let seq = reached; seq <= top; seq += 1) this.#note(eventId(log.incarnation, seq), undefined);
+    this.#unnoted.set(log.incarnation, top + 1);
+    log.onVisible((events) => {
+      for (const { origin, seq, cause } of events) {
+        if (origin !== log.incarnation) continue;
+        const id = eventId(origin, seq);
+        if (this.#unnoted.get(origin) === seq) this.#unnoted.set(origin, seq + 1);
+        const isAgain = cause !== undefined && this.#byEvent.has(cause);
+        if (!notedHere.has(id) && !isAgain) this.#note(id, undefined);
+      }
+    });
+  }
+
+  #note(id: EventId, sighting: Sighting | undefined): void {
+    this.#byEvent.set(id, [...(this.#byEvent.get(id) ?? []), sighting]);
   }
 
   /** Events that say they had seen what they had not, or not what they had. */
   *falseSeen(events: readonly Event[], model: Model): Generator<string> {
     const ends = endsOf(events);
     for (const event of events) {
-      // What is appended again says what it said the first time; a record of a conflict was not there before.
-      const again = event.type === conflictResolved ? undefined : event.cause;
-      const said = this.#byEvent.get(again ?? ("" as EventId));
-      const sightings = this.#byEvent.get(eventId(event.origin, event.seq)) ?? said;
+      const sightings = this.#of(event);
       if (sightings === undefined || sightings.some(({ heads }) => isSeen(event, heads, { model, ends })))
         continue;
       const { origin, seq } = event.seen[0] ?? { origin: "nothing", seq: 0 };
@@ -61,6 +77,15 @@ export class Sightings {
       );
       yield `${eventId(event.origin, event.seq)} says it had seen ${origin}/${seq}, and its writer could see ${could.join(" or ")}`;
     }
+  }
+
+  /** The appends that this event may be of; undefined where one was not noted. */
+  #of({ type, origin, seq, cause }: Event): readonly Sighting[] | undefined {
+    // What is appended again says what it said the first time; a record of a conflict was not there before.
+    const again = type === conflictResolved ? undefined : cause;
+    const noted = this.#byEvent.get(eventId(origin, seq)) ?? (again && this.#byEvent.get(again));
+    const sightings = (noted ?? []).filter((sighting) => sighting !== undefined);
+    return sightings.length === 0 || sightings.length !== noted?.length ? undefined : sightings;
   }
 
   /** Times that go back within one era, or are far ahead of the writer's own clock. @param events of one replica */
@@ -76,9 +101,11 @@ export class Sightings {
       if (before !== undefined && time < before.time && type !== clockCorrected) {
         yield `${eventId(origin, seq)} is of ${time}, and ${before.seq} before it of ${before.time}`;
       }
-      const sightings = this.#byEvent.get(eventId(origin, seq)) ?? [];
-      const isRight = sightings.some(({ wallMs }) => wallMs < plausibleFromMs || time <= wallMs + aheadMaxMs);
-      if (sightings.length > 0 && !isRight) {
+      const sightings = this.#of(event);
+      const isRight = sightings?.some(
+        ({ wallMs }) => wallMs < plausibleFromMs || time <= wallMs + aheadMaxMs,
+      );
+      if (sightings !== undefined && isRight === false) {
         yield `${eventId(origin, seq)} is of ${time}, when the clock said ${sightings.map(({ wallMs }) => wallMs).join(" or ")}`;
       }
     }

@@ -10,11 +10,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { checkers } from "./findings.ts";
-import { type Edit, type Mutant, mutants } from "./mutant-list.ts";
+import type { Edit, Mutant } from "./mutant.ts";
+import { logMutants } from "./mutants-log.ts";
+import { stateMutants } from "./mutants-state.ts";
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string", default: "150" },
+    seeds: { type: "string", default: "100" },
     only: { type: "string", default: "" },
     markdown: { type: "boolean", default: false },
   },
@@ -26,9 +28,9 @@ const copied = ["core", "protocol", "cloud", "edge", "cli", "test", "benchmarks"
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 interface Verdict {
-  /** Which checker, and by which seed; undefined where all runs passed. */
+  /** Which checkers, and by which seed; undefined where all runs passed. */
   readonly run: string | undefined;
-  readonly checker: string | undefined;
+  readonly by: readonly string[];
   /** Names of the scenarios that failed. */
   readonly scenarios: readonly string[];
 }
@@ -79,18 +81,19 @@ function apply(tree: string, { file, find, replace }: Edit): () => void {
 
 function judge(tree: string): Verdict {
   const runs = node(tree, "build/test/sim/main.js", "--seed", "1", "--runs", values.seeds);
-  const checker = /^FAILED .*?\[([a-z]+)\]/m.exec(runs.output)?.[1];
+  const noticed = [...runs.output.matchAll(/^FAILED .*?\[([a-z]+)\]/gm)].map((match) => match[1] ?? "");
   const seed = /--seed ([0-9]+) --verbose/.exec(runs.output)?.[1];
   const ended = runs.status === null ? "did not end" : "failed";
-  const run = runs.status === 0 ? undefined : `${checker ?? ended}, seed ${seed ?? "?"}`;
+  const by = [...new Set(noticed)];
+  const run = runs.status === 0 ? undefined : `${by.join(", ") || ended}; seed ${seed ?? "?"}`;
   const scenarios: string[] = [];
   for (const file of readdirSync(join(tree, "build/test/sim")).filter((name) => name.endsWith(".test.js"))) {
-    if (file === "sim.test.js") continue;
+    if (file.startsWith("sim")) continue;
     const { status, output } = node(tree, join("build/test/sim", file));
     const failed = [...output.matchAll(/^not ok [0-9]+ - (.*?)(?: # .*)?$/gm)].map((match) => match[1] ?? "");
     if (status !== 0) scenarios.push(...(failed.length === 0 ? [`${file} did not end`] : failed));
   }
-  return { run, checker, scenarios };
+  return { run, by, scenarios };
 }
 
 function tryOut(tree: string, { name, edits }: Mutant): Verdict {
@@ -120,7 +123,7 @@ function report(name: string, { run, scenarios }: Verdict): void {
 const tree = copyOfProject();
 const missed: string[] = [];
 const used = new Set<string>();
-const chosen = mutants.filter(({ name }) => name.includes(values.only));
+const chosen = [...logMutants, ...stateMutants].filter(({ name }) => name.includes(values.only));
 if (values.markdown) console.log("| broken | seeds in a row | scenarios |\n| --- | --- | --- |");
 try {
   for (const mutant of chosen) {
@@ -134,13 +137,12 @@ try {
     }
     report(mutant.name, verdict);
     if (verdict.run === undefined && verdict.scenarios.length === 0) missed.push(mutant.name);
-    if (verdict.checker !== undefined) used.add(verdict.checker);
+    for (const checker of verdict.by) used.add(checker);
   }
 } finally {
   rmSync(tree, { recursive: true, force: true });
 }
 const idle = Object.keys(checkers).filter((checker) => !used.has(checker));
 console.log(`${chosen.length} mutants, ${missed.length} missed`);
-if (values.only === "" && idle.length > 0)
-  console.log(`checkers that were never the first to notice: ${idle.join(", ")}`);
+if (values.only === "" && idle.length > 0) console.log(`checkers that noticed nothing: ${idle.join(", ")}`);
 process.exitCode = missed.length === 0 ? 0 : 1;

@@ -110,6 +110,32 @@ t.test(
   },
 );
 
+t.test("nothing of a newer incarnation is seen before all of the older ones is there", async (t) => {
+  const scenario = await Scenario.begin(t);
+  const copy = scenario.nodeHost.disk.snapshot();
+  for (let round = 0; round < 20; round += 1) {
+    scenario.workload.reportLong(scenario.nodeHost, "d1", "mode", 20_000);
+    await scenario.run(20);
+  }
+  await scenario.agrees();
+  await scenario.rollBack(scenario.nodeHost, copy);
+  await scenario.agrees();
+  for (let round = 0; round < 20; round += 1) {
+    scenario.workload.reportLong(scenario.nodeHost, "d1", "mode", 20_000);
+    await scenario.run(20);
+  }
+  await scenario.agrees();
+  scenario.cluster.network.line("node-1").bytesPerMs = 20;
+  await scenario.wipe(scenario.cloudHost);
+  for (let round = 0; round < 20; round += 1) {
+    await scenario.declare();
+    await scenario.desire(`${round}`);
+    await scenario.run(1500);
+  }
+  await scenario.agrees();
+  await scenario.end();
+});
+
 for (const way of ["lose", "forget", "damage"] as const) {
   t.test(
     `a device stays deleted though the cloud's disk lost the record that says so (${way})`,

@@ -1,3 +1,4 @@
+import { TidemarkError } from "../../core/errors.ts";
 import { type MemoryDisk, MemoryStore, type MemoryStoreOptions } from "../../core/store/memory.ts";
 import type { Incarnation, LogId } from "../../core/event.ts";
 import type { ReadRecord } from "../../core/store-port.ts";
@@ -15,6 +16,12 @@ export class SlowStore extends MemoryStore {
   constructor(disk: MemoryDisk, options: SlowStoreOptions) {
     super(disk, options);
     this.#options = options;
+  }
+
+  /** As LevelDB, which does not open where it can't write. */
+  override async open(): Promise<void> {
+    if (this.disk.full) throw new TidemarkError("DISK_FULL", "there is no room left on the disk");
+    await super.open();
   }
 
   async #pause(): Promise<void> {

@@ -1,0 +1,130 @@
+/** Breakages of what is folded from the log, and of what acts on it. */
+import { type Mutant, broken } from "./mutant.ts";
+
+const folds: readonly Mutant[] = [
+  broken(
+    "of two incarnations the event that arrived last stands",
+    "core/registers.ts",
+    "else if (held.origin !== event.origin || register.rivals !== undefined)\n    settleRivals(generations, register, [event]);",
+    "else if (held.origin !== event.origin) register[side] = event;",
+  ),
+  broken(
+    "a life that is over is written to again",
+    "core/registers.ts",
+    "if (life.over) return;",
+    "if (life.over && event.deletes === true) return;",
+  ),
+  broken(
+    "an event that had seen the other loses",
+    "core/registers.ts",
+    "if (hasSeen(state.generations, node.seen, cloud)) return node;",
+    "if (hasSeen(state.generations, node.seen, cloud)) return cloud;",
+  ),
+  broken(
+    "a writer does not say what it had seen",
+    "core/log.ts",
+    "this.#clock.follow(last.time);\n      this.#noteSeen(last);",
+    "this.#clock.follow(last.time);",
+  ),
+  broken(
+    "a group stays open though the peer's events became visible",
+    "core/log.ts",
+    "if (this.#open?.seen === seen) return this.#open;",
+    "if (this.#open !== undefined) return this.#open;",
+  ),
+  broken(
+    "what is appended again says it had seen what it had not",
+    "core/log.ts",
+    "let group = this.#groupOf(again?.seen ?? this.#seen);",
+    "let group = this.#groupOf(this.#seen);",
+  ),
+  broken(
+    "a correction of the clock that nobody has appended is lost with the process",
+    "core/log.ts",
+    "checkpoint(this.#options, this.#state, this.#position);",
+    "this.#state.time = this.#clock.now();\n    checkpoint(this.#options, this.#state, this.#position);",
+  ),
+  broken(
+    "the clock goes back",
+    "core/clock.ts",
+    "if (time > this.#last) this.#last = time;",
+    "this.#last = time;",
+  ),
+  broken(
+    "a clock that was wrong is put right without a word",
+    "core/clock.ts",
+    "if (offset === 0) return;",
+    "if (offset !== undefined) return;",
+  ),
+  broken(
+    "a peer whose clock is ahead is followed all the way",
+    "core/clock.ts",
+    "Math.floor(Math.min(time, limit))",
+    "Math.floor(Math.max(time, limit - limit))",
+  ),
+];
+
+const twins: readonly Mutant[] = [
+  broken(
+    "a delta that a slow subscriber did not take counts as published",
+    "edge/device-twin-outbox.ts",
+    "if (this.#bus.publish(topic, payload)) return;",
+    "if (this.#bus.publish(topic, payload) || topic !== undefined) return;",
+  ),
+  broken(
+    "an outbox forgets what it had not acted on when it failed",
+    "core/reactor.ts",
+    "if (events.length > 0) await act(events);\n      this.#cursor = last;",
+    "this.#cursor = last;\n      if (events.length > 0) await act(events);",
+  ),
+  broken(
+    "an outbox's cursor may be past the end of a log that was put back",
+    "core/reactor.ts",
+    "Math.min(await this.#storedCursor(), replica.position)",
+    "Math.max(await this.#storedCursor(), 0)",
+  ),
+  broken(
+    "messages overtake those that wait for room in the log",
+    "edge/device-twin.ts",
+    "if (this.#waiting.count > 0 || !this.#write(command, payload, done)) {",
+    "if (!this.#write(command, payload, done)) {",
+  ),
+  broken(
+    "after a rollback was put right the wanted state is not compared again",
+    "cloud/cloud.ts",
+    "log.onReset(() => this.#controller?.nodeAppeared(node));",
+    "",
+  ),
+  broken(
+    "what comes back of the cloud's own lost events is not compared again",
+    "cloud/cloud.ts",
+    "if (changesPast(events, log)) this.#controller",
+    "if (changesPast(events, log) && log.position < 0) this.#controller",
+  ),
+  broken(
+    "what fills a hole of the cloud's own live incarnation is not compared again",
+    "cloud/cloud.ts",
+    "const isReturned = last.origin !== log.incarnation || last.seq < top;",
+    "const isReturned = last.origin !== log.incarnation && top >= 0;",
+  ),
+  broken(
+    "a model that changes is not told to the devices that use it",
+    "cloud/device-controller.ts",
+    "this.#mark(node, key, ...devices);",
+    "this.#mark(node, key, ...[...devices].slice(1));",
+  ),
+  broken(
+    "what a device no longer wants is not withdrawn",
+    "cloud/device-controller-plan.ts",
+    "if (value !== null && !wanted.desired.has(property)) add(property, null);",
+    'if (value !== null && !wanted.desired.has(property) && key === "") add(property, null);',
+  ),
+  broken(
+    "the API answers before the write is durable",
+    "core/log.ts",
+    "if (error === undefined) resolve(ids);\n        else reject(error);\n      });",
+    "if (error !== undefined) reject(error);\n      });\n      resolve(ids);",
+  ),
+];
+
+export const stateMutants: readonly Mutant[] = [...folds, ...twins];

@@ -157,12 +157,21 @@ const replication: readonly Mutant[] = [
 ];
 
 const losses: readonly Mutant[] = [
-  broken(
-    "a node that was rolled back goes on under its incarnation",
-    "edge/edge-hub.ts",
-    'if (verdict.kind === "agrees") return { kind: "accept" };',
-    'if (verdict.kind === "agrees" || verdict.kind === "rolledBack") return { kind: "accept" };',
-  ),
+  {
+    name: "a node that was rolled back goes on under its incarnation",
+    edits: [
+      {
+        file: "edge/edge-hub.ts",
+        find: 'if (verdict.kind === "agrees") return',
+        replace: "if (verdict.kind.length > 0) return",
+      },
+      {
+        file: "protocol/link/session.ts",
+        find: "if (isPart || isHealing) return;",
+        replace: "if (isPart || isHealing || claim !== undefined) return;",
+      },
+    ],
+  },
   broken(
     "a cloud that was rolled back does not compare",
     "cloud/hub.ts",

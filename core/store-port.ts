@@ -41,6 +41,11 @@ export interface Store {
    * @param members dense in position; `maxBlockBytes` at most
    */
   pack(members: readonly StoredSegment[]): Promise<Uint8Array>;
+  /**
+   * Takes out everything of a log, and every value that is named after it (`…!LOG`, `…!LOG!…`), so that its bytes are
+   * gone from the disk. Nobody appends to it meanwhile. What a crash cuts short is finished when the store is opened.
+   */
+  erase(log: LogId): Promise<void>;
   /** Bytes on the disk, roughly. */
   sizeBytes(): Promise<number>;
   /** Waits for commits under way. Idempotent. */

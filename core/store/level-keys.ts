@@ -10,7 +10,7 @@
 import { assert } from "../errors.ts";
 import type { Incarnation, LogId } from "../event.ts";
 
-const separator = "!";
+export const separator = "!";
 /** Sorts right after the separator: the end of everything under a prefix. */
 const afterSeparator = '"';
 const numberDigits = 14;

@@ -23,6 +23,7 @@ import {
 } from "./level-keys.ts";
 import {
   type Database,
+  type Row,
   type Index,
   type View,
   firstRow,
@@ -36,6 +37,7 @@ import { packBlock } from "./block-record.ts";
 import { checkBlock } from "./block.ts";
 import { shapeOf } from "./level-shape.ts";
 import { BatchWriter, blockQuality } from "./level-write.ts";
+import { allRows, beginErasing, eraseLog, erasingLogs } from "./level-rows.ts";
 import { nodeDigest } from "./node-digest.ts";
 import { decodeEntry, seal, unseal } from "./record.ts";
 
@@ -108,6 +110,7 @@ export class LevelStore implements Store {
       });
       await database.open();
       await this.#checkVersion(database);
+      for (const log of await erasingLogs(database)) await eraseLog(database, log);
       this.#nextArrival = (await newestArrival(database)) + 1;
     } catch (error) {
       await database?.close();
@@ -274,6 +277,22 @@ export class LevelStore implements Store {
 
   pack(members: readonly StoredSegment[]): Promise<Uint8Array> {
     return packBlock(members, nodeDigest, blockQuality);
+  }
+
+  async erase(log: LogId): Promise<void> {
+    const database = this.#opened();
+    try {
+      await this.#committed;
+      await beginErasing(database, log);
+      await eraseLog(database, log);
+    } catch (error) {
+      throw commitError(this.directory, error);
+    }
+  }
+
+  /** All that is stored at one moment, as LevelDB has it: for a backup. The moment is when reading begins. */
+  rows(): AsyncIterable<readonly Row[]> {
+    return allRows(this.#opened());
   }
 
   async sizeBytes(): Promise<number> {

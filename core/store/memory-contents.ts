@@ -43,6 +43,8 @@ export interface Write {
   readonly values: readonly (readonly [name: string, value: Uint8Array | undefined])[];
   readonly remove: NonNullable<StoreBatch["remove"]>;
   readonly digest: Digest;
+  /** Everything of this log, and the values named after it, before the rest. */
+  readonly erase?: LogId;
 }
 
 /** A simulation merges much, and little at a time. */
@@ -62,7 +64,8 @@ export function copyOf({ shelves, values }: Contents): Contents {
   return copy;
 }
 
-export function applyWrite(contents: Contents, { entries, values, remove, digest }: Write): void {
+export function applyWrite(contents: Contents, { entries, values, remove, erase, digest }: Write): void {
+  if (erase !== undefined) eraseLog(contents, erase);
   for (const { log, position } of remove) cut(contents, log, { from: position, to: undefined }, digest);
   for (const entry of entries) {
     const { log, position, count, isBlock } = entry;
@@ -122,6 +125,11 @@ function extentOf(runs: readonly Run[]): { position: number; count: number } {
 /** What a record is sealed for. */
 export function recordKey({ log, position }: { readonly log: LogId; readonly position: number }): string {
   return `${log}!${position}`;
+}
+
+function eraseLog({ shelves, values }: Contents, log: LogId): void {
+  shelves.delete(log);
+  for (const name of values.keys()) if (name.split("!").includes(log)) values.delete(name);
 }
 
 function place({ shelves }: Contents, entry: Entry): void {

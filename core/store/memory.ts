@@ -215,20 +215,27 @@ export class MemoryStore implements Store {
   }
 
   async commit(batch: StoreBatch): Promise<void> {
-    this.#opened();
-    if (this.#closing) throw closed();
-    if (this.#failure !== undefined) throw this.#failure;
     const blocks = batch.blocks ?? [];
     for (const block of blocks) checkBlock(block);
-    this.disk.write({
+    await this.#write({
       entries: [
         ...blocks.map(({ log, members }: StoredBlock) => blockEntry(log, members, this.#digest)),
         ...batch.segments.map((stored) => this.#entryOf(stored)),
       ],
-      digest: this.#digest,
       values: [...(batch.values ?? [])].map(([name, value]) => [name, value?.slice()]),
       remove: [...(batch.remove ?? [])],
     });
+  }
+
+  erase(log: LogId): Promise<void> {
+    return this.#write({ entries: [], values: [], remove: [], erase: log });
+  }
+
+  async #write(write: Omit<Write, "digest">): Promise<void> {
+    this.#opened();
+    if (this.#closing) throw closed();
+    if (this.#failure !== undefined) throw this.#failure;
+    this.disk.write({ ...write, digest: this.#digest });
     const done = new Promise<void>((resolve, reject) => {
       this.#pending.push({ resolve, reject });
     });

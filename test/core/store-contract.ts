@@ -4,6 +4,7 @@ import type { Test } from "tap";
 import type { Incarnation, LogId } from "../../core/event.ts";
 import type { StoredBlock, StoredSegment } from "../../core/store-port.ts";
 import { blocks } from "./store-contract-blocks.ts";
+import { erasing } from "./store-contract-erasing.ts";
 import { type MakeMedium, opened } from "./store-medium.ts";
 import {
   blockOf,
@@ -24,6 +25,7 @@ export function storeContract(t: Test, name: string, makeMedium: MakeMedium): vo
   t.test(`${name}: reading`, (t) => reading(t, makeMedium));
   t.test(`${name}: committing`, (t) => committing(t, makeMedium));
   t.test(`${name}: taking out`, (t) => takingOut(t, makeMedium));
+  t.test(`${name}: erasing`, (t) => erasing(t, makeMedium));
   t.test(`${name}: opening and closing`, (t) => lifetime(t, makeMedium));
   t.test(`${name}: damage`, (t) => damage(t, makeMedium));
   t.test(`${name}: blocks`, (t) => blocks(t, makeMedium));

@@ -3,6 +3,7 @@ import { TidemarkError, messageOf } from "../core/errors.ts";
 import { productVersion } from "../protocol/version.ts";
 import { type Act, example } from "./act.ts";
 import { addApply } from "./commands/apply.ts";
+import { addBackup } from "./commands/backup.ts";
 import { addBlame } from "./commands/blame.ts";
 import { addCert } from "./commands/cert.ts";
 import { addCloud } from "./commands/cloud.ts";
@@ -28,8 +29,8 @@ export async function main(argv: readonly string[], world: World): Promise<numbe
     async (...given) => {
       const command = given.at(-1) as Command;
       const names = given.slice(0, -2);
-      const context = contextOf(world, command.optsWithGlobals<CommonOptions>());
-      const result = await run(context, given.at(-2) as never, ...(names as never[]));
+      const { options, common } = optionsOf(command);
+      const result = await run(contextOf(world, common), options as never, ...(names as never[]));
       code = result ?? 0;
     };
   try {
@@ -42,6 +43,14 @@ export async function main(argv: readonly string[], world: World): Promise<numbe
     if (told !== undefined) report(told, argv, world);
     return told === undefined ? exitCode.usage : exitCodeOf(told);
   }
+}
+
+/** Where a command writes to a file, `--output` names that. Commander gives it to the program, which knows it too. */
+function optionsOf(command: Command): { options: object; common: CommonOptions } {
+  const [options, common] = [command.opts(), command.optsWithGlobals<CommonOptions>()];
+  if (!command.options.some((option) => option.attributeName() === "output")) return { options, common };
+  const { output, ...rest } = common;
+  return { options: { ...options, output }, common: rest };
 }
 
 function usageError(error: CommanderError): TidemarkError | undefined {
@@ -122,6 +131,7 @@ export function createProgram(world: World, act: Act): Command {
   addWhy(program, act);
   addConflicts(program, act);
   addLog(program, act);
+  addBackup(program, act);
   addStatus(program, act);
   return program;
 }

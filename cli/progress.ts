@@ -5,8 +5,10 @@ import type { Output } from "./world.ts";
 export interface ProgressOptions {
   readonly output: Output;
   readonly label: string;
-  /** Events there are to go through, where that is known. */
+  /** How many there are to go through, where that is known. */
   readonly total?: number;
+  /** Of what; events unless said. */
+  readonly unit?: string;
   readonly paint?: Paint;
   readonly now?: () => number;
 }
@@ -56,14 +58,19 @@ export class Progress {
 
 /** `Verifying [######······] 52 %  1,300,000 events  3 s`; without a total, a mark that moves. */
 export function progressLine(
-  { label, total, paint = plain }: Pick<ProgressOptions, "label" | "total" | "paint">,
+  {
+    label,
+    total,
+    unit = "events",
+    paint = plain,
+  }: Pick<ProgressOptions, "label" | "total" | "unit" | "paint">,
   events: number,
   elapsedMs: number,
 ): string {
   const done = total === undefined ? undefined : Math.min(1, total === 0 ? 1 : events / total);
   const parts = [`${label} [${bar(done, elapsedMs, paint)}]`];
   if (done !== undefined) parts.push(`${Math.floor(done * 100)} %`);
-  if (events > 0) parts.push(`${count(events)} events`);
+  if (events > 0) parts.push(`${count(events)} ${unit}`);
   parts.push(`${Math.floor(elapsedMs / 1000)} s`);
   return parts.join("  ");
 }

@@ -2,9 +2,11 @@
 import { TidemarkError } from "../core/errors.ts";
 import type { Side } from "../core/event.ts";
 import type { Credentials } from "../protocol/adapters/credentials.ts";
+import type { RunFile } from "../protocol/adapters/run-file.ts";
 import type { VerifyRow } from "../protocol/rest/log-api.ts";
 import { type Context, absolute } from "./context.ts";
 import { type Place, choosePlace, findPlaces } from "./places.ts";
+import type { RunningTarget } from "./running-target.ts";
 
 export type Query = Readonly<Record<string, string | undefined>>;
 
@@ -71,22 +73,28 @@ export function openWriter(context: Context, side: Side | undefined): Promise<Ta
 }
 
 export async function targetOf(context: Context, place: Place): Promise<Target> {
-  if (place.run === undefined) {
-    const { openStopped } = await import("./stopped-target.ts");
-    return openStopped(context, place);
-  }
-  const { addresses } = place.run;
+  if (place.run !== undefined) return runningTargetOf(context, place.node, place.run);
+  const { openStopped } = await import("./stopped-target.ts");
+  return openStopped(context, place);
+}
+
+/** @param node undefined for the cloud */
+export async function runningTargetOf(
+  context: Context,
+  node: string | undefined,
+  { addresses }: RunFile,
+): Promise<RunningTarget> {
   const { api, edgeApi, kubeconfig } = addresses;
   const { runningTarget } = await import("./running-target.ts");
-  if (place.node !== undefined) {
-    return runningTarget(`node ${place.node} at ${edgeApi}`, { server: edgeApi ?? "" });
+  if (node !== undefined) {
+    return runningTarget(`node ${node} at ${edgeApi}`, { server: edgeApi ?? "" });
   }
   const file = context.kubeconfig ?? kubeconfig ?? "";
   return runningTarget(`the cloud at ${api}`, { server: api ?? "", credentials: await credentialsOf(file) });
 }
 
 /** The process that `--server` or `--kubeconfig` names, if one does. */
-async function namedServer(context: Context): Promise<Target | undefined> {
+export async function namedServer(context: Context): Promise<RunningTarget | undefined> {
   const { server, kubeconfig, dataDir, world } = context;
   if (server === undefined && kubeconfig === undefined) return undefined;
   const { runningTarget } = await import("./running-target.ts");

@@ -4,6 +4,7 @@ import type { TidemarkError } from "../core/errors.ts";
 import type { Logger } from "../core/ports.ts";
 import { LevelStore } from "../core/store/level.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
+import { backupOf } from "../protocol/adapters/backup-source.ts";
 import { brotli } from "../protocol/adapters/brotli.ts";
 import { deriveKey } from "../protocol/adapters/credentials.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
@@ -12,6 +13,7 @@ import { adminKubeconfig } from "../protocol/adapters/kubeconfig.ts";
 import { ensureAuthority, ensureServerCertificate } from "../protocol/adapters/pki.ts";
 import { type RunFile, removeRunFile, writeRunFile } from "../protocol/adapters/run-file.ts";
 import { type LinkListener, listenLink } from "../protocol/adapters/websocket.ts";
+import { serveBackup } from "../protocol/rest/backup-api.ts";
 import { serveConflicts } from "../protocol/rest/conflict-api.ts";
 import { Conflicts } from "../protocol/rest/conflicts.ts";
 import { serveDevices } from "../protocol/rest/device-api.ts";
@@ -100,7 +102,7 @@ async function start(
     ...(onProgress && { onProgress }),
   });
   closers.push(() => cloud.close());
-  const view: View = { cloud, dataDir: options.dataDir, addresses: {} };
+  const view: View = { cloud, store, directory, dataDir: options.dataDir, addresses: {} };
   const api: HttpListener = await listenHttp({
     host,
     port: apiPort,
@@ -130,6 +132,8 @@ async function start(
 
 interface View {
   readonly cloud: Cloud;
+  readonly store: LevelStore;
+  readonly directory: string;
   readonly dataDir: string;
   addresses: Readonly<Record<string, string>>;
 }
@@ -155,12 +159,19 @@ function handlerOf(view: View): HttpHandler {
     return (
       serveStatus(() => statusOf(view), request, path) ??
       (await servePast(source, request, path, gone)) ??
+      serveBackup(() => backup(view), request, path) ??
       (await serveDevices(cloud.devices, request, path, gone)) ??
       (await serveLogs(source, request, path, gone)) ??
       (await serveConflicts(conflicts, request, path)) ??
       kubernetes(request, gone)
     );
   };
+}
+
+function backup({ cloud, store, directory }: View): AsyncIterable<Uint8Array> {
+  const { clock, digest } = cloud.environment;
+  const manifest = { side: "cloud", node: undefined, product: productVersion, time: clock.now() } as const;
+  return backupOf({ manifest, directory, store, digest });
 }
 
 function statusOf({ cloud, dataDir, addresses }: View): StatusRow {

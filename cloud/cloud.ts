@@ -16,6 +16,7 @@ import { ConflictReactor } from "./conflict-reactor.ts";
 import { type DeviceController, createDeviceController } from "./device-controller.ts";
 import { CloudDevices } from "./devices.ts";
 import { CloudHub } from "./hub.ts";
+import { readVersionBase } from "./version-base.ts";
 
 export interface CloudOptions {
   readonly environment: Environment;
@@ -30,6 +31,12 @@ export interface CloudOptions {
   readonly onFailure?: (error: TidemarkError) => void;
   /** Events replayed so far, while it opens. */
   readonly onProgress?: (events: number) => void;
+}
+
+interface Opened {
+  readonly committer: Committer;
+  readonly cluster: Log;
+  readonly versionBase: number;
 }
 
 export class Cloud {
@@ -51,7 +58,7 @@ export class Cloud {
     const { store, environment } = options;
     const committer = new Committer(store, environment.timers);
     const cluster = await Log.open({ id: clusterLog, side: "cloud", committer, environment });
-    const cloud = new Cloud(options, committer, cluster);
+    const cloud = new Cloud(options, { committer, cluster, versionBase: await readVersionBase(store) });
     for (const id of await store.logs()) {
       const node = nodeOfLog(id);
       if (node !== undefined) await cloud.nodeLog(node);
@@ -61,12 +68,13 @@ export class Cloud {
     return cloud;
   }
 
-  private constructor(options: CloudOptions, committer: Committer, cluster: Log) {
+  private constructor(options: CloudOptions, { committer, cluster, versionBase }: Opened) {
     const { environment, product, compressor, onFailure } = options;
     this.#options = options;
     this.#committer = committer;
     this.cluster = cluster;
-    this.resources = new Resources({ log: cluster, clock: environment.clock, random: environment.random });
+    const { clock, random } = environment;
+    this.resources = new Resources({ log: cluster, clock, random, versionBase });
     this.devices = new CloudDevices(this);
     this.hub = new CloudHub({
       environment,

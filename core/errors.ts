@@ -15,6 +15,7 @@ export const errorCodes = {
   LOG_FORKED: "two histories carry the same origin and sequence",
   DISK_FULL: "there is no room left on the disk",
   SNAPSHOT_INVALID: "a snapshot can't be used; the log is replayed instead",
+  BACKUP_INVALID: "a backup is cut short, damaged, or no backup at all",
   // The link
   FRAME_TOO_LARGE: "a frame, or what it unpacks to, is over the limit",
   FRAME_INVALID: "a frame is not what the protocol says",

@@ -5,6 +5,7 @@ import type { TidemarkError } from "../core/errors.ts";
 import type { Logger } from "../core/ports.ts";
 import { LevelStore } from "../core/store/level.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
+import { backupOf } from "../protocol/adapters/backup-source.ts";
 import { brotli } from "../protocol/adapters/brotli.ts";
 import { readNodeFiles } from "../protocol/adapters/credentials.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
@@ -12,6 +13,7 @@ import { listenHttp } from "../protocol/adapters/http.ts";
 import { checkNodeName } from "../protocol/adapters/identity.ts";
 import { removeRunFile, writeRunFile } from "../protocol/adapters/run-file.ts";
 import { dialLink } from "../protocol/adapters/websocket.ts";
+import { serveBackup } from "../protocol/rest/backup-api.ts";
 import { serveConflicts } from "../protocol/rest/conflict-api.ts";
 import { Conflicts } from "../protocol/rest/conflicts.ts";
 import { serveDevices } from "../protocol/rest/device-api.ts";
@@ -84,8 +86,9 @@ async function start(
   const failed = new Promise<TidemarkError>((resolve) => (fail = resolve));
   const dialling = new AbortController();
   const bus = createEventBus({ host: mqttHost, port: mqttPort, logger });
+  const environment = nodeEnvironment(logger, nodeDigest);
   const edge = await Edge.open({
-    environment: nodeEnvironment(logger, nodeDigest),
+    environment,
     node,
     store,
     bus,
@@ -110,7 +113,11 @@ async function start(
   bus.attach(edge.twin);
   const mqtt = await bus.open();
   closers.push(() => bus.close());
-  const view: View = { edge, bus, dataDir: options.dataDir, addresses: {} };
+  const backup = (): AsyncIterable<Uint8Array> => {
+    const manifest = { side: "node", node, product: productVersion, time: environment.clock.now() } as const;
+    return backupOf({ manifest, directory, store, digest: environment.digest });
+  };
+  const view: View = { edge, bus, backup, dataDir: options.dataDir, addresses: {} };
   const api = await listenHttp({ host: "127.0.0.1", port: apiPort, handler: handlerOf(view), logger });
   closers.push(() => api.close());
   await edge.start();
@@ -127,6 +134,7 @@ async function start(
 interface View {
   readonly edge: Edge;
   readonly bus: EventBus;
+  readonly backup: () => AsyncIterable<Uint8Array>;
   readonly dataDir: string;
   addresses: Readonly<Record<string, string>>;
 }
@@ -149,6 +157,7 @@ function handlerOf(view: View): HttpHandler {
     return (
       serveStatus(() => statusOf(view), request, path) ??
       (await servePast(source, request, path, gone)) ??
+      serveBackup(view.backup, request, path) ??
       (await serveDevices(edge.devices, request, path, gone)) ??
       (await serveConflicts(conflicts, request, path)) ??
       (await serveLogs(source, request, path, gone)) ??

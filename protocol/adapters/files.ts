@@ -13,7 +13,11 @@ export async function ensurePrivateDirectory(path: string): Promise<void> {
  * Writes a whole file or nothing: under another name first, synced, then renamed over the old one, and the directory
  * synced. Readable by its owner only unless `mode` says otherwise.
  */
-export async function writeFileAtomically(path: string, content: string, mode = 0o600): Promise<void> {
+export async function writeFileAtomically(
+  path: string,
+  content: string | Uint8Array,
+  mode = 0o600,
+): Promise<void> {
   const directory = dirname(path);
   const temporary = join(directory, `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   try {

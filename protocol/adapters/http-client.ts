@@ -49,13 +49,28 @@ export async function requestJson(options: JsonRequest): Promise<unknown> {
  * @throws TidemarkError as `requestJson`, and NOT_REACHABLE when it is cut in the middle
  */
 export async function* requestLines(options: JsonRequest): AsyncGenerator<unknown, void, undefined> {
+  yield* streamed(options, linesOf);
+}
+
+/**
+ * Asks for bytes, and yields them as they come, no faster than they are taken.
+ * @throws TidemarkError as `requestLines`
+ */
+export async function* requestBytes(options: JsonRequest): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* streamed(options, (response) => response as AsyncIterable<Buffer>);
+}
+
+async function* streamed<T>(
+  options: JsonRequest,
+  read: (response: IncomingMessage) => AsyncIterable<T>,
+): AsyncGenerator<T, void, undefined> {
   const response = await begin(options, async (answer) => {
     const { statusCode = 0 } = answer;
     if (statusCode >= 400) throw errorOfResponse(statusCode, await readJson(answer));
     return answer;
   });
   try {
-    yield* linesOf(response);
+    yield* read(response);
   } catch (error) {
     if (options.signal?.aborted) return;
     if (error instanceof TidemarkError) throw error;

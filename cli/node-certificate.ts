@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { hasCode } from "../core/errors.ts";
+import { readAdmission } from "../protocol/adapters/admissions.ts";
 import { readNodeFiles, writeNodeFiles } from "../protocol/adapters/credentials.ts";
 import { type Authority, ensureAuthority, isUsable, issueNodeCertificate } from "../protocol/adapters/pki.ts";
 
@@ -9,13 +10,18 @@ export function nodePkiDirectory(dataDir: string, node: string): string {
 
 /** The authority of the cloud of this data directory; made, when the cloud has not run yet. */
 export function cloudAuthority(dataDir: string): Promise<Authority> {
-  return ensureAuthority(join(dataDir, "cloud", "pki"));
+  return ensureAuthority(cloudPkiDirectory(dataDir));
+}
+
+function cloudPkiDirectory(dataDir: string): string {
+  return join(dataDir, "cloud", "pki");
 }
 
 /** Issues a node's certificate anew, and puts it where `edge` finds it. @returns when it ends, ms since the epoch */
 export async function issueToNode(authority: Authority, dataDir: string, node: string): Promise<number> {
   const directory = nodePkiDirectory(dataDir, node);
-  await writeNodeFiles(directory, await issueNodeCertificate(authority, node));
+  const admission = await readAdmission(cloudPkiDirectory(dataDir), node);
+  await writeNodeFiles(directory, await issueNodeCertificate(authority, node, Date.now(), admission));
   return (await readNodeFiles(directory, node)).notAfter;
 }
 

@@ -12,6 +12,7 @@ import { addDelete } from "./commands/delete.ts";
 import { addDevice } from "./commands/device.ts";
 import { addEdge } from "./commands/edge.ts";
 import { addLog } from "./commands/log.ts";
+import { addNode } from "./commands/node.ts";
 import { addStatus } from "./commands/status.ts";
 import { addUp } from "./commands/up.ts";
 import { addWhy } from "./commands/why.ts";
@@ -130,6 +131,7 @@ export function createProgram(world: World, act: Act): Command {
   addBlame(program, act);
   addWhy(program, act);
   addConflicts(program, act);
+  addNode(program, act);
   addLog(program, act);
   addBackup(program, act);
   addStatus(program, act);

@@ -40,7 +40,7 @@ export interface Target {
   send(
     method: "PUT" | "POST" | "DELETE",
     path: string,
-    options?: { body?: unknown; query?: Query },
+    options?: { body?: unknown; query?: Query; timeoutMs?: number },
   ): Promise<unknown>;
   /** Walks a log, and tells how many events it has walked, where that can be seen from here. */
   verify(log: LogRef, onProgress: (events: number) => void): Promise<VerifyRow>;

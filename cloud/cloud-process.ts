@@ -4,6 +4,7 @@ import type { TidemarkError } from "../core/errors.ts";
 import type { Logger } from "../core/ports.ts";
 import { LevelStore } from "../core/store/level.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
+import { writeAdmission } from "../protocol/adapters/admissions.ts";
 import { backupOf } from "../protocol/adapters/backup-source.ts";
 import { brotli } from "../protocol/adapters/brotli.ts";
 import { deriveKey } from "../protocol/adapters/credentials.ts";
@@ -19,6 +20,7 @@ import { Conflicts } from "../protocol/rest/conflicts.ts";
 import { serveDevices } from "../protocol/rest/device-api.ts";
 import { type HttpHandler, pathSegments } from "../protocol/rest/http.ts";
 import { type LogSource, serveLogs } from "../protocol/rest/log-api.ts";
+import { serveNodes } from "../protocol/rest/node-api.ts";
 import { type PastSource, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
@@ -30,6 +32,7 @@ import {
 import { productVersion } from "../protocol/version.ts";
 import { createApiHandler } from "./api/handler.ts";
 import { Cloud } from "./cloud.ts";
+import { nodeSource } from "./nodes.ts";
 
 export interface CloudProcessOptions {
   /** The cloud's files are in its folder `cloud`. */
@@ -96,6 +99,7 @@ async function start(
     macKey: deriveKey(authority.key, "segment-mac"),
     product: productVersion,
     compressor: brotli,
+    noteAdmission: (node, admission) => writeAdmission(pkiDir, node, admission),
     onFailure: (error) => {
       fail(error);
     },
@@ -113,9 +117,10 @@ async function start(
   closers.push(() => api.close());
   const link: LinkListener = await listenLink({ host, port: linkPort, credentials, logger });
   closers.push(() => link.close());
-  link.onConnection((transport, node) => {
-    cloud.hub.accept(transport, node);
-  });
+  link.onConnection(
+    (transport, node, admission) => void cloud.accept(transport, node, admission),
+    (node, admission) => cloud.membership.refusal(node, admission),
+  );
   const at = reachable(host);
   const addresses = {
     link: `wss://${at}:${link.address.port}`,
@@ -160,6 +165,7 @@ function handlerOf(view: View): HttpHandler {
       serveStatus(() => statusOf(view), request, path) ??
       (await servePast(source, request, path, gone)) ??
       serveBackup(() => backup(view), request, path) ??
+      (await serveNodes(nodeSource(cloud), request, path)) ??
       (await serveDevices(cloud.devices, request, path, gone)) ??
       (await serveLogs(source, request, path, gone)) ??
       (await serveConflicts(conflicts, request, path)) ??

@@ -2,6 +2,7 @@
  * The cloud without its sockets: the cluster log, every node's log, and what keeps them in step. A process
  * (`cloud-process.ts`) puts it on a disk and a network; the simulator puts it on its own.
  */
+import { identityName } from "../core/checkpoint.ts";
 import { Committer } from "../core/committer.ts";
 import { TidemarkError } from "../core/errors.ts";
 import { type Event, type LogId, clusterLog, nodeLog, nodeOfLog, sideOf } from "../core/event.ts";
@@ -11,11 +12,13 @@ import type { Environment } from "../core/ports.ts";
 import type { Store } from "../core/store-port.ts";
 import { checkAuthority } from "../protocol/link/authority.ts";
 import type { Compressor } from "../protocol/link/batch.ts";
+import type { Transport } from "../protocol/transport.ts";
 import { Resources } from "./api/resources.ts";
 import { ConflictReactor } from "./conflict-reactor.ts";
 import { type DeviceController, createDeviceController } from "./device-controller.ts";
 import { CloudDevices } from "./devices.ts";
 import { CloudHub } from "./hub.ts";
+import { Membership, firstAdmission } from "./membership.ts";
 import { readVersionBase } from "./version-base.ts";
 
 export interface CloudOptions {
@@ -31,6 +34,8 @@ export interface CloudOptions {
   readonly onFailure?: (error: TidemarkError) => void;
   /** Events replayed so far, while it opens. */
   readonly onProgress?: (events: number) => void;
+  /** Tells whoever issues certificates of which admission a node's next one must be. */
+  readonly noteAdmission?: (node: string, admission: number) => Promise<void>;
 }
 
 interface Opened {
@@ -44,11 +49,14 @@ export class Cloud {
   readonly resources: Resources;
   readonly devices: CloudDevices;
   readonly hub: CloudHub;
+  readonly membership: Membership;
   readonly #options: CloudOptions;
   readonly #committer: Committer;
   readonly #nodes = new Map<string, Log>();
   readonly #opening = new Map<string, Promise<Log>>();
-  readonly #conflicts: ConflictReactor[] = [];
+  readonly #conflicts = new Map<string, ConflictReactor>();
+  /** Nodes whose logs are being erased. */
+  readonly #erasing = new Map<string, Promise<void>>();
   readonly #nodeListeners = new Set<(node: string, log: Log) => void>();
   #controller: DeviceController | undefined;
   #closed = false;
@@ -59,6 +67,7 @@ export class Cloud {
     const committer = new Committer(store, environment.timers);
     const cluster = await Log.open({ id: clusterLog, side: "cloud", committer, environment });
     const cloud = new Cloud(options, { committer, cluster, versionBase: await readVersionBase(store) });
+    await cloud.#finishRemovals();
     for (const id of await store.logs()) {
       const node = nodeOfLog(id);
       if (node !== undefined) await cloud.nodeLog(node);
@@ -76,6 +85,7 @@ export class Cloud {
     const { clock, random } = environment;
     this.resources = new Resources({ log: cluster, clock, random, versionBase });
     this.devices = new CloudDevices(this);
+    this.membership = new Membership(cluster);
     this.hub = new CloudHub({
       environment,
       product,
@@ -104,7 +114,77 @@ export class Cloud {
     return id === clusterLog ? this.cluster : this.#nodes.get(nodeOfLog(id) ?? "");
   }
 
-  /** The log of a node; made when there is none. */
+  /** Takes a connection whose certificate is `node`'s, of that admission. */
+  async accept(transport: Transport, node: string, admission: number = firstAdmission): Promise<void> {
+    try {
+      if (this.membership.refusal(node, admission) !== undefined) transport.close("CERTIFICATE_REFUSED");
+      else {
+        await this.membership.admit(node, admission);
+        this.hub.accept(transport, node);
+      }
+    } catch (error) {
+      transport.close(error instanceof TidemarkError ? error.code : "LOG_COMMIT_FAILED");
+    }
+  }
+
+  /**
+   * Forgets a node: its session ends, its certificates are refused from then on, and its log is erased from the disk. It
+   * resolves when that is so; a crash in the middle is made good when the cloud opens.
+   * @param by who wants it
+   * @throws NODE_UNKNOWN
+   */
+  async removeNode(node: string, by: string): Promise<void> {
+    const isKnown = this.#nodes.has(node) || this.#opening.has(node) || this.#isPlacedOn(node);
+    if (!isKnown && this.membership.removal(node) === undefined) {
+      throw new TidemarkError("NODE_UNKNOWN", `there is no node ${node} here`, { data: { node } });
+    }
+    await this.membership.remove(node, by);
+    this.environment.logger.log("info", "a node was removed", { node, by });
+    await this.#erase(node);
+  }
+
+  #isPlacedOn(node: string): boolean {
+    return this.devices.list(undefined).some((device) => device.node === node);
+  }
+
+  #erase(node: string): Promise<void> {
+    let erasing = this.#erasing.get(node);
+    if (erasing === undefined) {
+      erasing = this.#eraseNode(node).finally(() => this.#erasing.delete(node));
+      this.#erasing.set(node, erasing);
+    }
+    return erasing;
+  }
+
+  async #eraseNode(node: string): Promise<void> {
+    const admission = this.membership.admission(node);
+    await this.#options.noteAdmission?.(node, admission);
+    this.hub.forget(node, {
+      code: "CERTIFICATE_REFUSED",
+      message: this.membership.refusal(node, admission - 1) ?? `the node ${node} was removed from this cloud`,
+    });
+    await this.#opening.get(node)?.catch(() => undefined);
+    const log = this.#nodes.get(node);
+    this.#nodes.delete(node);
+    await this.#conflicts.get(node)?.close();
+    this.#conflicts.delete(node);
+    await log?.close();
+    await this.#options.store.erase(nodeLog(node));
+  }
+
+  /** What was removed, and not erased to the end. */
+  async #finishRemovals(): Promise<void> {
+    const { store, noteAdmission } = this.#options;
+    const logs = new Set(await store.logs());
+    for (const [node, admission] of this.membership.admissions()) {
+      await noteAdmission?.(node, admission);
+      if (this.membership.removal(node) === undefined) continue;
+      const id = nodeLog(node);
+      if (logs.has(id) || (await store.names(identityName(id))).length > 0) await this.#erase(node);
+    }
+  }
+
+  /** The log of a node; made when there is none. @throws NODE_UNKNOWN for one that was removed */
   nodeLog(node: string): Promise<Log> {
     const present = this.#nodes.get(node);
     if (present !== undefined) return Promise.resolve(present);
@@ -117,7 +197,13 @@ export class Cloud {
   }
 
   async #openNode(node: string): Promise<Log> {
+    await this.#erasing.get(node);
     if (this.#closed) throw new TidemarkError("SHUTTING_DOWN", "the cloud is shutting down");
+    if (this.membership.removal(node) !== undefined) {
+      throw new TidemarkError("NODE_UNKNOWN", `the node ${node} was removed from this cloud`, {
+        data: { node },
+      });
+    }
     const log = await Log.open({
       id: nodeLog(node),
       side: "cloud",
@@ -133,7 +219,7 @@ export class Cloud {
       environment: this.#options.environment,
     });
     await conflicts.open();
-    this.#conflicts.push(conflicts);
+    this.#conflicts.set(node, conflicts);
     this.#nodes.set(node, log);
     log.onReset(() => this.#controller?.nodeAppeared(node));
     log.onVisible((events) => {
@@ -155,7 +241,7 @@ export class Cloud {
     this.#controller = createDeviceController({
       cluster: this.cluster,
       nodes: () => this.#nodes.keys(),
-      nodeReplica: (node) => this.nodeLog(node),
+      nodeReplica: (node) => (this.membership.removal(node) === undefined ? this.nodeLog(node) : undefined),
       environment: this.#options.environment,
     });
   }
@@ -172,8 +258,8 @@ export class Cloud {
     this.#closed = true;
     this.hub.close();
     await this.#controller?.close();
-    await Promise.allSettled(this.#opening.values());
-    for (const conflicts of this.#conflicts) await conflicts.close();
+    await Promise.allSettled([...this.#opening.values(), ...this.#erasing.values()]);
+    for (const conflicts of this.#conflicts.values()) await conflicts.close();
     if (this.#committer.failure !== undefined) return;
     for (const log of this.logs()) await log.close();
   }

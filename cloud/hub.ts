@@ -9,7 +9,7 @@ import type { Compressor } from "../protocol/link/batch.ts";
 import { type Answer, Endpoint } from "../protocol/link/endpoint.ts";
 import { type BootHistory, decideBoot, noBoots } from "../protocol/link/forks.ts";
 import type { Hello } from "../protocol/link/frames.ts";
-import type { Acceptance, Closed } from "../protocol/link/session.ts";
+import type { Acceptance, Closed, Refusal } from "../protocol/link/session.ts";
 import { type LinkMemory, compareOwn, emptyMemory, noteNamed, stateLog } from "../protocol/link/statement.ts";
 import type { Transport } from "../protocol/transport.ts";
 import { appendReset, isOutranked, openOrigins } from "./origins.ts";
@@ -64,7 +64,8 @@ const superseded = {
 export class CloudHub {
   readonly #options: HubOptions;
   readonly #links = new Map<string, Link>();
-  readonly #endpoints = new Set<Endpoint>();
+  /** With the node that each is for. */
+  readonly #endpoints = new Map<Endpoint, string>();
   #arrivals = 0;
   #sessions = 0;
   #closing = false;
@@ -113,7 +114,7 @@ export class CloudHub {
         this.#ended(node, endpoint, closed);
       },
     });
-    this.#endpoints.add(endpoint);
+    this.#endpoints.set(endpoint, node);
     endpoint.open();
   }
 
@@ -228,7 +229,9 @@ export class CloudHub {
 
   #ended(node: string, endpoint: Endpoint, closed: Closed): void {
     this.#endpoints.delete(endpoint);
-    const link = this.#linkOf(node);
+    const link = this.#links.get(node);
+    // Of a node that was forgotten.
+    if (link === undefined) return;
     if (closed.partial !== undefined) link.memory.partial = closed.partial;
     if (closed.code === "AUTHORITY" && closed.by === "self") this.#noteForeign(link, closed);
     if (link.endpoint !== endpoint) return;
@@ -247,10 +250,16 @@ export class CloudHub {
     if (typeof origin === "string") link.foreign.add(origin as Incarnation);
   }
 
+  /** Ends a node's sessions, and keeps nothing of them. */
+  forget(node: string, refusal: Refusal): void {
+    this.#links.delete(node);
+    for (const [endpoint, of] of this.#endpoints) if (of === node) endpoint.close(refusal);
+  }
+
   /** Ends all sessions. Idempotent. */
   close(): void {
     this.#closing = true;
-    for (const endpoint of this.#endpoints) {
+    for (const endpoint of this.#endpoints.keys()) {
       endpoint.close({ code: "SHUTTING_DOWN", message: "the cloud is shutting down" });
     }
   }

@@ -7,7 +7,13 @@ import * as x509 from "@peculiar/x509";
 import { TidemarkError } from "../../core/errors.ts";
 import { type Credentials, belongsTo, isIssuedBy, readCertificate } from "./credentials.ts";
 import { ensurePrivateDirectory, readTextIfPresent, writeFileAtomically } from "./files.ts";
-import { adminOrganization, checkNodeName, nodeNamePrefix, nodeOrganization } from "./identity.ts";
+import {
+  admissionPrefix,
+  adminOrganization,
+  checkNodeName,
+  nodeNamePrefix,
+  nodeOrganization,
+} from "./identity.ts";
 
 /** The cloud's certificate authority: its certificate and its private key, PEM. */
 export interface Authority {
@@ -115,15 +121,21 @@ export async function ensureServerCertificate(
   return issued;
 }
 
-/** A certificate by which a node proves its name to the cloud, for a year. @throws TidemarkError INVALID for a bad name */
+/**
+ * A certificate by which a node proves its name to the cloud, for a year.
+ * @param admission see `PeerIdentity`
+ * @throws TidemarkError INVALID for a bad name
+ */
 export function issueNodeCertificate(
   authority: Authority,
   node: string,
   now: number = Date.now(),
+  admission = 1,
 ): Promise<Credentials> {
   checkNodeName(node);
+  const unit = admission === 1 ? [] : [{ OU: [`${admissionPrefix}${admission}`] }];
   return issue(authority, {
-    subject: [{ O: [nodeOrganization] }, { CN: [`${nodeNamePrefix}${node}`] }],
+    subject: [{ O: [nodeOrganization] }, ...unit, { CN: [`${nodeNamePrefix}${node}`] }],
     notAfter: endAfter(nodeDays, now),
     usage: x509.ExtendedKeyUsage.clientAuth,
   });

@@ -26,12 +26,16 @@ export interface LinkListenerOptions {
   readonly maxConnections?: number;
 }
 
-export type LinkAccept = (transport: Transport, node: string) => void;
+/** Takes a node's connection; `admission` is that of its certificate (`PeerIdentity`). */
+export type LinkAccept = (transport: Transport, node: string, admission: number) => void;
+
+/** Why a node's certificate of that admission is refused; undefined when it is not. */
+export type LinkRefuse = (node: string, admission: number) => string | undefined;
 
 export interface LinkListener {
   readonly address: ListenAddress;
   /** Sets who takes the nodes' connections; before that they are answered 503 and come again. */
-  onConnection(accept: LinkAccept): void;
+  onConnection(accept: LinkAccept, refuse?: LinkRefuse): void;
   /** Stops listening and closes all connections with SHUTTING_DOWN; those that have not ended in two seconds are cut. */
   close(): Promise<void>;
 }
@@ -49,6 +53,7 @@ export async function listenLink(options: LinkListenerOptions): Promise<LinkList
   const { logger, credentials } = options;
   const open = new Set<WebSocketTransport>();
   let accept: LinkAccept | undefined;
+  let refuse: LinkRefuse | undefined;
   const server = createServer({
     ...credentials,
     minVersion: "TLSv1.2",
@@ -79,15 +84,16 @@ export async function listenLink(options: LinkListenerOptions): Promise<LinkList
   server.on("upgrade", (request: IncomingMessage, socket: TLSSocket, head: Buffer) => {
     socket.on("error", () => socket.destroy());
     const refusal =
-      refusalOf(request, logger) ?? (accept ? undefined : statusResponse(503, "the cloud is starting"));
+      refusalOf(request, logger) ??
+      (accept ? removalOf(socket, refuse) : statusResponse(503, "the cloud is starting"));
     if (refusal) return answerRaw(socket, refusal);
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      const node = nodeOf(socket);
-      if (node === undefined || accept === undefined) return webSocket.terminate();
+      const identity = nodeOf(socket);
+      if (identity === undefined || accept === undefined) return webSocket.terminate();
       const transport = new WebSocketTransport(webSocket, socket);
       open.add(transport);
       webSocket.once("close", () => open.delete(transport));
-      accept(transport, node);
+      accept(transport, identity.node, identity.admission);
     });
   });
   server.on("tlsClientError", (error, socket) => {
@@ -101,8 +107,9 @@ export async function listenLink(options: LinkListenerOptions): Promise<LinkList
   let closing: Promise<void> | undefined;
   return {
     address,
-    onConnection(callback) {
+    onConnection(callback, why) {
       accept = callback;
+      refuse = why;
     },
     close() {
       stopPacing();
@@ -122,9 +129,17 @@ async function closeLink(server: Server, open: Set<WebSocketTransport>, cutAll: 
   clearTimeout(cut);
 }
 
-function nodeOf(socket: TLSSocket): string | undefined {
+function nodeOf(socket: TLSSocket): { readonly node: string; readonly admission: number } | undefined {
   const identity = peerIdentity(socket);
-  return identity?.kind === "node" ? identity.node : undefined;
+  return identity?.kind === "node" ? identity : undefined;
+}
+
+/** The answer to a node that may not come any more. */
+function removalOf(socket: TLSSocket, refuse: LinkRefuse | undefined): TextResponse | undefined {
+  const identity = nodeOf(socket);
+  const message = identity && refuse?.(identity.node, identity.admission);
+  if (message === undefined) return undefined;
+  return statusResponse(403, message, { causes: [{ reason: "CERTIFICATE_REFUSED", message }] });
 }
 
 /** Why a request may not open a link, or undefined. */

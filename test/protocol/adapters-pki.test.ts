@@ -147,7 +147,29 @@ t.test("a name that could leave its directory or its field is no node's", async 
   t.same(identityOfSubject(new X509Certificate(issued.cert).toLegacyObject().subject), {
     kind: "node",
     node: longest,
+    admission: 1,
   });
+});
+
+t.test("a certificate says of which of a node's admissions it is", async (t) => {
+  const authority = await ensureAuthority(t.testdir());
+  for (const admission of [1, 2, 17]) {
+    const { cert } = await issueNodeCertificate(authority, "node-a", Date.now(), admission);
+    const identity = identityOfSubject(new X509Certificate(cert).toLegacyObject().subject);
+    t.same(identity, { kind: "node", node: "node-a", admission });
+  }
+  const named = { O: "system:nodes", CN: "system:node:node-a" };
+  for (const OU of [
+    "admission:",
+    "admission:0",
+    "admission:-1",
+    "admission:1e3",
+    "other",
+    ["admission:2"],
+    2,
+  ]) {
+    t.equal(identityOfSubject({ ...named, OU }), undefined, String(OU));
+  }
 });
 
 t.test("whatever a subject says, the identity is a valid name of a known group, or none", async () => {

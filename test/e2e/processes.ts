@@ -44,6 +44,8 @@ export function tidemark(dataDir: string, ...args: readonly string[]): Promise<F
 export class Process {
   readonly #child: ChildProcess;
   readonly #ready: Promise<Record<string, string>>;
+  /** Resolves with its exit code, or the signal that ended it, once all that it printed is read. */
+  readonly ended: Promise<number | NodeJS.Signals>;
   #output = "";
 
   /** Starts `tidemark ARGS` and keeps it. */
@@ -64,6 +66,9 @@ export class Process {
       });
     });
     this.#ready.catch(() => undefined);
+    this.ended = new Promise((resolve) => {
+      child.once("close", (code, signal) => resolve(code ?? signal ?? 0));
+    });
   }
 
   get pid(): number {
@@ -78,6 +83,11 @@ export class Process {
   /** The addresses of its `ready` line. */
   ready(): Promise<Record<string, string>> {
     return this.#ready;
+  }
+
+  /** Sends a signal, and does not wait for what comes of it. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
   }
 
   /** @returns the exit code, null when a signal ended it */

@@ -7,6 +7,7 @@ import { nodeDigest } from "../core/store/node-digest.ts";
 import { writeAdmission } from "../protocol/adapters/admissions.ts";
 import { backupOf } from "../protocol/adapters/backup-source.ts";
 import { brotli } from "../protocol/adapters/brotli.ts";
+import { Closers } from "../protocol/adapters/closers.ts";
 import { deriveKey } from "../protocol/adapters/credentials.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
 import { type HttpListener, listenHttp } from "../protocol/adapters/http.ts";
@@ -64,14 +65,12 @@ function reachable(host: string): string {
 /** @throws PORT_TAKEN, LOG_LOCKED, FORMAT_NEWER, DISK_FULL, CONFIGURATION: nothing is left open */
 export async function startCloud(options: CloudProcessOptions): Promise<RunningCloud> {
   const directory = join(options.dataDir, "cloud");
-  const closers: (() => Promise<unknown>)[] = [];
-  const stop = async (): Promise<void> => {
-    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close();
-  };
+  const closers = new Closers();
   try {
-    return await start(options, directory, closers, stop);
+    return await start(options, directory, closers);
   } catch (error) {
-    await stop();
+    // Why it did not start says more than what went wrong on the way back.
+    await closers.close().catch(() => undefined);
     throw error;
   }
 }
@@ -79,8 +78,7 @@ export async function startCloud(options: CloudProcessOptions): Promise<RunningC
 async function start(
   options: CloudProcessOptions,
   directory: string,
-  closers: (() => Promise<unknown>)[],
-  stop: () => Promise<void>,
+  closers: Closers,
 ): Promise<RunningCloud> {
   const { host, linkPort, apiPort, advertiseAddresses, logger, onProgress } = options;
   const pkiDir = join(directory, "pki");
@@ -90,7 +88,7 @@ async function start(
   const environment = nodeEnvironment(logger, nodeDigest);
   const store = new LevelStore(join(directory, "log"));
   await store.open();
-  closers.push(() => store.close());
+  closers.add(() => store.close());
   let fail: (error: TidemarkError) => void = () => {};
   const failed = new Promise<TidemarkError>((resolve) => (fail = resolve));
   const cloud = await Cloud.open({
@@ -105,7 +103,7 @@ async function start(
     },
     ...(onProgress && { onProgress }),
   });
-  closers.push(() => cloud.close());
+  closers.add(() => cloud.close());
   const view: View = { cloud, store, directory, dataDir: options.dataDir, addresses: {} };
   const api: HttpListener = await listenHttp({
     host,
@@ -114,9 +112,9 @@ async function start(
     logger,
     credentials,
   });
-  closers.push(() => api.close());
+  closers.add(() => api.close());
   const link: LinkListener = await listenLink({ host, port: linkPort, credentials, logger });
-  closers.push(() => link.close());
+  closers.add(() => link.close());
   link.onConnection(
     (transport, node, admission) => void cloud.accept(transport, node, admission),
     (node, admission) => cloud.membership.refusal(node, admission),
@@ -131,8 +129,8 @@ async function start(
   view.addresses = addresses;
   const run: RunFile = { pid: process.pid, version: productVersion, addresses };
   await writeRunFile(directory, run);
-  closers.push(() => removeRunFile(directory));
-  return { addresses, failed, stop };
+  closers.add(() => removeRunFile(directory));
+  return { addresses, failed, stop: () => closers.close() };
 }
 
 interface View {

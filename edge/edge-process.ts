@@ -7,6 +7,7 @@ import { LevelStore } from "../core/store/level.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
 import { backupOf } from "../protocol/adapters/backup-source.ts";
 import { brotli } from "../protocol/adapters/brotli.ts";
+import { Closers } from "../protocol/adapters/closers.ts";
 import { readNodeFiles } from "../protocol/adapters/credentials.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
 import { listenHttp } from "../protocol/adapters/http.ts";
@@ -60,28 +61,22 @@ const dialTimeoutMs = 10_000;
 /** @throws PORT_TAKEN, LOG_LOCKED, FORMAT_NEWER, DISK_FULL, INVALID for a bad name: nothing is left open */
 export async function startEdge(options: EdgeProcessOptions): Promise<RunningEdge> {
   checkNodeName(options.node);
-  const closers: (() => Promise<unknown>)[] = [];
-  const stop = async (): Promise<void> => {
-    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close();
-  };
+  const closers = new Closers();
   try {
-    return await start(options, closers, stop);
+    return await start(options, closers);
   } catch (error) {
-    await stop();
+    // Why it did not start says more than what went wrong on the way back.
+    await closers.close().catch(() => undefined);
     throw error;
   }
 }
 
-async function start(
-  options: EdgeProcessOptions,
-  closers: (() => Promise<unknown>)[],
-  stop: () => Promise<void>,
-): Promise<RunningEdge> {
+async function start(options: EdgeProcessOptions, closers: Closers): Promise<RunningEdge> {
   const { node, mqttHost, mqttPort, apiPort, logger, onProgress } = options;
   const directory = join(options.dataDir, "edge", node);
   const store = new LevelStore(join(directory, "log"));
   await store.open();
-  closers.push(() => store.close());
+  closers.add(() => store.close());
   let fail: (error: TidemarkError) => void = () => {};
   const failed = new Promise<TidemarkError>((resolve) => (fail = resolve));
   const dialling = new AbortController();
@@ -106,20 +101,20 @@ async function start(
     },
     ...(onProgress && { onProgress }),
   });
-  closers.push(() => edge.close());
-  closers.push(async () => {
+  closers.add(() => edge.close());
+  closers.add(async () => {
     dialling.abort();
   });
   bus.attach(edge.twin);
   const mqtt = await bus.open();
-  closers.push(() => bus.close());
+  closers.add(() => bus.close());
   const backup = (): AsyncIterable<Uint8Array> => {
     const manifest = { side: "node", node, product: productVersion, time: environment.clock.now() } as const;
     return backupOf({ manifest, directory, store, digest: environment.digest });
   };
   const view: View = { edge, bus, backup, dataDir: options.dataDir, addresses: {} };
   const api = await listenHttp({ host: "127.0.0.1", port: apiPort, handler: handlerOf(view), logger });
-  closers.push(() => api.close());
+  closers.add(() => api.close());
   await edge.start();
   const addresses = {
     mqtt: `mqtt://${mqtt.host}:${mqtt.port}`,
@@ -127,8 +122,8 @@ async function start(
   };
   view.addresses = addresses;
   await writeRunFile(directory, { pid: process.pid, version: productVersion, addresses });
-  closers.push(() => removeRunFile(directory));
-  return { addresses, failed, stop };
+  closers.add(() => removeRunFile(directory));
+  return { addresses, failed, stop: () => closers.close() };
 }
 
 interface View {

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, basename } from "node:path";
+import { TidemarkError } from "../../core/errors.ts";
 
 /** Makes a directory that only its owner may enter, and closes one that others may. */
 export async function ensurePrivateDirectory(path: string): Promise<void> {
@@ -12,6 +13,7 @@ export async function ensurePrivateDirectory(path: string): Promise<void> {
 /**
  * Writes a whole file or nothing: under another name first, synced, then renamed over the old one, and the directory
  * synced. Readable by its owner only unless `mode` says otherwise.
+ * @throws DISK_FULL, and what else the system says
  */
 export async function writeFileAtomically(
   path: string,
@@ -31,7 +33,7 @@ export async function writeFileAtomically(
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
+    throw hasErrno(error, "ENOSPC") || hasErrno(error, "EDQUOT") ? diskFull(path, error) : error;
   }
   const entries = await open(directory);
   try {
@@ -39,6 +41,11 @@ export async function writeFileAtomically(
   } finally {
     await entries.close();
   }
+}
+
+function diskFull(path: string, cause: unknown): TidemarkError {
+  const message = `there is no room left on the disk of ${path}: make some, then start again`;
+  return new TidemarkError("DISK_FULL", message, { cause, data: { path } });
 }
 
 /** The text of a file, or undefined when there is none. */

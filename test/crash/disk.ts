@@ -1,15 +1,14 @@
 /** A small file system of a process's own, that can be filled and freed. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { type FileHandle, open, rm } from "node:fs/promises";
+import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../../core/errors.ts";
 import { hasErrno } from "../../protocol/adapters/files.ts";
 
 export interface Disk {
-  /** Takes all that is left of it. */
-  fill(): Promise<void>;
-  free(): Promise<void>;
+  /** Takes all that is left of it but so many bytes. */
+  fill(leftBytes: number): void;
+  free(): void;
   release(): void;
 }
 
@@ -24,26 +23,31 @@ export function mountDisk(directory: string, bytes: number): Disk | string {
   }
   const filler = join(directory, "filler");
   return {
-    async fill() {
-      const file = await open(filler, "w");
+    fill(leftBytes) {
+      const file = openSync(filler, "w");
       try {
         // The last of it in small pieces, so that not even a small file finds room.
-        for (const pieceBytes of [1024 * 1024, 4096]) await writeUntilFull(file, Buffer.alloc(pieceBytes));
+        const taken =
+          writeUntilFull(file, Buffer.alloc(1024 * 1024)) + writeUntilFull(file, Buffer.alloc(4096));
+        ftruncateSync(file, Math.max(0, taken - leftBytes));
       } finally {
-        await file.close();
+        closeSync(file);
       }
     },
-    free: () => rm(filler, { force: true }),
+    free: () => rmSync(filler, { force: true }),
     release() {
       execFileSync("umount", ["-l", directory]);
     },
   };
 }
 
-async function writeUntilFull(file: FileHandle, piece: Buffer): Promise<void> {
+/** @returns how many bytes that were */
+function writeUntilFull(file: number, piece: Buffer): number {
+  let taken = 0;
   try {
-    for (;;) await file.write(piece);
+    for (;;) taken += writeSync(file, piece);
   } catch (error) {
     if (!hasErrno(error, "ENOSPC")) throw error;
+    return taken;
   }
 }

@@ -154,7 +154,7 @@ async function makeFault(world: World, { kind, target, forMs }: Fault): Promise<
       return host.pause(forMs);
     case "fillDisk":
       host.mayFail();
-      await world.disks.get(target)?.fill();
+      world.disks.get(target)?.fill(0);
       await delay(forMs);
       return world.disks.get(target)?.free();
     case "reset":

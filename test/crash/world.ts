@@ -78,7 +78,7 @@ export class World {
     await Promise.all([...this.#hosts.values()].map((host) => host.destroy()));
     for (const { proxy } of this.places.values()) await proxy.close();
     for (const [name, disk] of this.disks) {
-      await disk.free();
+      disk.free();
       // What is on it goes with it.
       const copy = `${this.directoryOf(name)}.copy`;
       if (keep) await cp(this.directoryOf(name), copy, { recursive: true });

@@ -1,6 +1,9 @@
 import { type Case, type Question, sleep } from "./harness.ts";
 import { cpuSeconds } from "./machine.ts";
 
+/** What is left by 20 publishers with 64 messages in flight each. */
+const underLoad = { devices: 20, properties: 1, perMessage: 1, perCommit: 430, everyMs: 0 };
+
 function caseOf(quick: boolean): Case {
   const events = quick ? 200_000 : 1_000_000;
   return {
@@ -11,7 +14,7 @@ function caseOf(quick: boolean): Case {
       { name: "catch-up.cloud-cpu", unit: "µs/event" },
     ],
     measure: async (subject, { directory }) => {
-      const backlog = await subject.startBacklog({ directory, events });
+      const backlog = await subject.startBacklog({ directory, reports: { events, ...underLoad } });
       try {
         const before = await backlog.stored();
         const cpu = [cpuSeconds(backlog.edge), cpuSeconds(backlog.cloud)] as const;

@@ -5,16 +5,17 @@ import { catchUp } from "./catch-up.ts";
 import { type Result, dataDirectory, runCase } from "./harness.ts";
 import { latency } from "./latency.ts";
 import { describeCommit, describeMachine } from "./machine.ts";
+import { offlineDay } from "./offline-day.ts";
 import { pipeline } from "./pipeline.ts";
 import { product } from "./product.ts";
 import { raw } from "./raw/subject.ts";
 import { describe, describeOthers, tabulate } from "./table.ts";
 
-const questions = [append, pipeline, latency, catchUp];
+const questions = [append, pipeline, latency, catchUp, offlineDay];
 
 const usage = `Usage: npm run bench [-- NAME…] [--json] [--quick] [--rounds N] [--raw]
 
-${questions.map(({ name, asks }) => `  ${name.padEnd(10)}${asks}`).join("\n")}
+${questions.map(({ name, asks }) => `  ${name.padEnd(13)}${asks}`).join("\n")}
 
   --quick     short runs: a first look, more noise
   --rounds N  runs of each case (3); figures are medians

@@ -4,18 +4,15 @@ import type { RunningCloud } from "../cloud/cloud-process.ts";
 import { type AdminAccess, readKubeconfig } from "../protocol/adapters/admin-access.ts";
 import { requestJson, requestLines } from "../protocol/adapters/http-client.ts";
 import type { ChangeRow } from "../protocol/rest/device-api.ts";
-import type { StatsRow } from "../protocol/rest/log-api.ts";
+import type { StatsRow, VerifyRow } from "../protocol/rest/log-api.ts";
 import { type Child, startChild } from "./child.ts";
 import type { EdgeOptions, FillOptions } from "./product/edge.ts";
 import { openProductLog } from "./product/log.ts";
 import { deviceName, namespace, node, property } from "./product/names.ts";
+import { properties } from "./reports.ts";
 import type { Backlog, BacklogOptions, Pipeline, PipelineOptions, Subject } from "./subject.ts";
 
 const apiVersion = "devices.kubeedge.io/v1beta1";
-const backlogDevices = 20;
-/** What a commit holds under 20 publishers with 64 messages in flight each. */
-const eventsPerCommit = 430;
-
 class CloudApi {
   readonly #access: AdminAccess;
 
@@ -27,10 +24,10 @@ class CloudApi {
     return requestJson({ ...this.#access, path, method, ...(body !== undefined && { body }) });
   }
 
-  async declare(devices: number): Promise<void> {
+  async declare(devices: number, names: readonly string[]): Promise<void> {
     const base = `/apis/${apiVersion}/namespaces/${namespace}`;
     const metadata = { name: "bench", namespace };
-    const properties = [{ name: property, type: "FLOAT", accessMode: "ReadOnly" }];
+    const properties = names.map((name) => ({ name, type: "FLOAT", accessMode: "ReadOnly" }));
     const model = { apiVersion, kind: "DeviceModel", metadata, spec: { protocol: "mqtt", properties } };
     await this.#ask(`${base}/devicemodels/bench`, "PUT", model);
     for (let index = 0; index < devices; index += 1) {
@@ -47,6 +44,14 @@ class CloudApi {
     let count = 0;
     for (const [origin, seq] of Object.entries(vector)) if (origin.startsWith("n")) count += seq;
     return count;
+  }
+
+  /** @throws unless the node's log is whole here, and has so many events of the node */
+  async verify(events: number): Promise<void> {
+    const { ok, origins } = (await this.#ask(`/tidemark/v1/logs/${node}/verify`)) as VerifyRow;
+    let count = 0;
+    for (const [origin, { last }] of Object.entries(origins)) if (origin.startsWith("n")) count += last;
+    if (!ok || count !== events) throw new Error(`the cloud has ${count} of ${events} events, ok: ${ok}`);
   }
 
   async synced(): Promise<void> {
@@ -90,7 +95,7 @@ interface Pair {
   readonly close: () => Promise<void>;
 }
 
-async function startPair(directory: string, devices: number): Promise<Pair> {
+async function startPair(directory: string, devices: number, names: readonly string[]): Promise<Pair> {
   const dataDir = join(directory, "data");
   const cloud = startChild(new URL("product/cloud.js", import.meta.url));
   const edge = startChild(new URL("product/edge.js", import.meta.url));
@@ -100,7 +105,7 @@ async function startPair(directory: string, devices: number): Promise<Pair> {
   try {
     const { link, kubeconfig } = await cloud.ask<RunningCloud["addresses"]>("start", dataDir);
     const api = new CloudApi(await readKubeconfig(kubeconfig));
-    await api.declare(devices);
+    await api.declare(devices, names);
     return { cloud, edge, api, options: { dataDir, cloudUrl: link }, close };
   } catch (error) {
     await close();
@@ -109,7 +114,7 @@ async function startPair(directory: string, devices: number): Promise<Pair> {
 }
 
 async function startProductPipeline({ directory, devices }: PipelineOptions): Promise<Pipeline> {
-  const { cloud, edge, api, options, close } = await startPair(directory, devices);
+  const { cloud, edge, api, options, close } = await startPair(directory, devices, [property]);
   try {
     const mqttPort = await edge.ask<number>("start", options);
     await api.synced();
@@ -127,21 +132,23 @@ async function startProductPipeline({ directory, devices }: PipelineOptions): Pr
   }
 }
 
-async function startProductBacklog({ directory, events }: BacklogOptions): Promise<Backlog> {
-  const { cloud, edge, api, options, close } = await startPair(directory, backlogDevices);
+async function startProductBacklog({ directory, reports }: BacklogOptions): Promise<Backlog> {
+  const names = properties.slice(0, reports.properties);
+  const { cloud, edge, api, options, close } = await startPair(directory, reports.devices, names);
   try {
     // The devices reach the node before the outage begins.
     await edge.ask("start", options);
     await api.synced();
     await edge.ask("stop");
+    await edge.ask("fill", { ...options, reports } satisfies FillOptions);
     await edge.ask("openOffline", options);
-    const much: FillOptions = { events, eventsPerCommit, devices: backlogDevices };
-    await edge.ask("fill", much);
     return {
       edge: edge.pid,
       cloud: cloud.pid,
       connect: () => edge.ask("connect"),
       stored: () => api.stored(),
+      sentBytes: () => edge.ask("sentBytes"),
+      verify: (events) => api.verify(events),
       close,
     };
   } catch (error) {

@@ -3,6 +3,8 @@
  * through the same kind of interface, and their CPU is read from the same place (`/proc`).
  */
 
+import type { Backlogged } from "./reports.ts";
+
 export type Side = "raw" | "product";
 
 /** An open log that takes events of about 100 bytes; which event it takes is its own business. */
@@ -39,8 +41,8 @@ export interface Pipeline {
 
 export interface BacklogOptions {
   readonly directory: string;
-  /** Events that are durable at the edge, and that the cloud has not seen. */
-  readonly events: number;
+  /** What is durable at the edge, and the cloud has not seen. */
+  readonly reports: Backlogged;
 }
 
 /** An edge with a backlog and a cloud that is up, before they meet. */
@@ -50,6 +52,10 @@ export interface Backlog {
   /** Ends the outage. */
   connect(): Promise<void>;
   stored(): Promise<number>;
+  /** What the node has handed to the link, before TLS and the framing of WebSocket. */
+  sentBytes(): Promise<number>;
+  /** @throws when the cloud does not have so many events of the node, whole and in order */
+  verify(events: number): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -1,6 +1,8 @@
 /** The product's edge process, as a child of the benchmarks. */
 import { join } from "node:path";
+import { TidemarkError } from "../../core/errors.ts";
 import type { Draft } from "../../core/event.ts";
+import type { Environment } from "../../core/ports.ts";
 import { currentLife } from "../../core/registers.ts";
 import { LevelStore } from "../../core/store/level.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
@@ -14,24 +16,53 @@ import { deviceKey } from "../../protocol/devices/topics.ts";
 import { reportedSlot } from "../../protocol/devices/twin-view.ts";
 import type { Transport } from "../../protocol/transport.ts";
 import { serve } from "../child.ts";
-import { deviceName, namespace, node, property } from "./names.ts";
+import { type Backlogged, commitsOf } from "../reports.ts";
+import { deviceName, namespace, node } from "./names.ts";
 
 export interface EdgeOptions {
   readonly dataDir: string;
   readonly cloudUrl: string;
 }
 
-export interface FillOptions {
-  readonly events: number;
-  /** Appended together: what a commit holds under load. */
-  readonly eventsPerCommit: number;
-  readonly devices: number;
+export interface FillOptions extends EdgeOptions {
+  readonly reports: Backlogged;
 }
 
 const logger = stderrLogger({ level: "warn" });
 
 let running: RunningEdge | undefined;
-let offline: { edge: Edge; letGo: () => void } | undefined;
+let offline: { letGo: () => void } | undefined;
+let sentBytes = 0;
+
+/** Counts what goes into a connection. */
+function counted(transport: Transport): Transport {
+  const send = transport.send.bind(transport);
+  transport.send = (bytes) => {
+    sentBytes += bytes.length;
+    send(bytes);
+  };
+  return transport;
+}
+
+/** The edge without the broker and the local API. */
+function openEdge(
+  options: { readonly store: LevelStore; readonly environment: Environment },
+  dial: () => Promise<Transport>,
+): Promise<Edge> {
+  return Edge.open({
+    ...options,
+    node,
+    bus: { hasSubscriber: () => false, publish: () => true },
+    dial,
+    bootId: "benchmark",
+    product: "benchmark",
+    compressor: brotli,
+  });
+}
+
+function logDirectory(dataDir: string): string {
+  return join(dataDir, "edge", node, "log");
+}
 
 serve({
   async start({ dataDir, cloudUrl }: EdgeOptions): Promise<number> {
@@ -42,46 +73,53 @@ serve({
   async stop(): Promise<void> {
     await running?.stop();
   },
-  /** The edge with its link held back: all but the broker and the local API. */
+  /** Puts reports where they would have come during an outage, each at its time, but made in a hurry: nothing is synced. */
+  async fill({ dataDir, reports }: FillOptions): Promise<void> {
+    const store = new LevelStore(logDirectory(dataDir), { unsafeNoSync: true });
+    await store.open();
+    const real = nodeEnvironment(logger, nodeDigest);
+    const firstMs = Date.now();
+    let now = firstMs;
+    const clock = { now: () => now, monotonic: () => performance.now() };
+    const noCloud = new TidemarkError("NOT_REACHABLE", "there is no cloud during an outage");
+    const edge = await openEdge({ store, environment: { ...real, clock } }, () => Promise.reject(noCloud));
+    await edge.start();
+    const { log } = edge;
+    for (const commit of commitsOf(reports, firstMs)) {
+      now = commit.at(-1)?.time ?? now;
+      const drafts = commit.map(({ device, property, value, time }): Draft => {
+        const key = deviceKey(namespace, deviceName(device));
+        const life = currentLife(log.registers, key)?.id;
+        return {
+          type: "twin.reported",
+          class: "twin",
+          key,
+          slot: reportedSlot(property),
+          life,
+          body: [value, time],
+        };
+      });
+      await log.appended(drafts);
+    }
+    await edge.close();
+    await store.close();
+  },
+  /** With its link held back. */
   async openOffline({ dataDir, cloudUrl }: EdgeOptions): Promise<void> {
-    const directory = join(dataDir, "edge", node);
-    const store = new LevelStore(join(directory, "log"));
+    const store = new LevelStore(logDirectory(dataDir));
     await store.open();
     let letGo: () => void = () => {};
     const held = new Promise<void>((resolve) => (letGo = resolve));
-    const edge = await Edge.open({
-      environment: nodeEnvironment(logger, nodeDigest),
-      node,
-      store,
-      bus: { hasSubscriber: () => false, publish: () => true },
-      dial: async (): Promise<Transport> => {
-        await held;
-        const credentials = await readNodeFiles(join(directory, "pki"), node);
-        return dialLink({ url: cloudUrl, credentials, timeoutMs: 10_000 });
-      },
-      bootId: "benchmark",
-      product: "benchmark",
-      compressor: brotli,
+    const edge = await openEdge({ store, environment: nodeEnvironment(logger, nodeDigest) }, async () => {
+      await held;
+      const credentials = await readNodeFiles(join(dataDir, "edge", node, "pki"), node);
+      return counted(await dialLink({ url: cloudUrl, credentials, timeoutMs: 10_000 }));
     });
     await edge.start();
-    offline = { edge, letGo };
-  },
-  async fill({ events, eventsPerCommit, devices }: FillOptions): Promise<void> {
-    const log = offline?.edge.log;
-    if (log === undefined) throw new Error("the edge is not open");
-    let next = 0;
-    while (next < events) {
-      const drafts: Draft[] = [];
-      for (; drafts.length < eventsPerCommit && next < events; next += 1) {
-        const key = deviceKey(namespace, deviceName(next % devices));
-        const life = currentLife(log.registers, key)?.id;
-        const body = [String(100_000_000 + next)];
-        drafts.push({ type: "twin.reported", class: "twin", key, slot: reportedSlot(property), life, body });
-      }
-      await log.appended(drafts);
-    }
+    offline = { letGo };
   },
   connect(): void {
     offline?.letGo();
   },
+  sentBytes: () => sentBytes,
 });

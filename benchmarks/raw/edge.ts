@@ -6,19 +6,15 @@ import { Aedes, type AedesPublishPacket } from "aedes";
 import { type AddressInfo, createServer } from "node:net";
 import { WebSocket } from "ws";
 import { serve } from "../child.ts";
+import { type Backlogged, commitsOf } from "../reports.ts";
 import { type Database, GroupLog, keyOf, openDatabase, valueOf } from "./append.ts";
 import type { Identity } from "./certificates.ts";
-import { encodeReport, syntheticEvent } from "./events.ts";
+import { encodeReport } from "./events.ts";
 
 export interface EdgeOptions {
   readonly directory: string;
   readonly identity: Identity;
   readonly linkPort: number;
-}
-
-export interface FillOptions {
-  readonly events: number;
-  readonly eventsPerValue: number;
 }
 
 interface Twin {
@@ -39,12 +35,14 @@ let database: Database | undefined;
 let link: WebSocket | undefined;
 let options: EdgeOptions | undefined;
 let sent = 0;
+let sentBytes = 0;
 let acknowledged = 0;
 let roomFound: (() => void) | undefined;
 
 function send(value: Uint8Array): Promise<void> | undefined {
   link?.send(value);
   sent++;
+  sentBytes += value.length;
   if (sent - acknowledged < window) return undefined;
   return new Promise((resolve) => {
     roomFound = resolve;
@@ -124,13 +122,15 @@ function resultOf(topic: string, payload: string | Buffer): AedesPublishPacket {
 }
 
 /** Puts events where a run of updates during an outage would have left them. */
-async function fill({ events, eventsPerValue }: FillOptions): Promise<void> {
+async function fill(shape: Backlogged): Promise<void> {
   let values = 0;
-  for (let first = 1; first <= events; first += eventsPerValue) {
-    const count = Math.min(eventsPerValue, events - first + 1);
-    const value = valueOf(Array.from({ length: count }, (_, index) => syntheticEvent(first + index)));
-    const sync = first + count > events;
-    await must(database).batch().put(keyOf(++values), value).write({ sync });
+  let seq = 0;
+  for (const reports of commitsOf(shape, Date.now())) {
+    const events = reports.map(({ device, ...report }) =>
+      encodeReport({ seq: ++seq, device: `devices/default/dev-${device}`, ...report }),
+    );
+    const sync = seq === shape.events;
+    await must(database).batch().put(keyOf(++values), valueOf(events)).write({ sync });
   }
 }
 
@@ -154,4 +154,4 @@ function must<T>(value: T | undefined): T {
   return value;
 }
 
-serve({ open, connect, listen, fill, drain });
+serve({ open, connect, listen, fill, drain, sentBytes: () => sentBytes });

@@ -13,11 +13,12 @@ export interface Report {
   readonly property: string;
   readonly value: string;
   readonly time: number;
-  readonly type: string;
+  /** Undefined: the model says it. */
+  readonly type?: string;
 }
 
 export function encodeReport({ seq, device, property, value, time, type }: Report): Uint8Array {
-  const body = [value, time, type];
+  const body = type === undefined ? [value, time] : [value, time, type];
   return packr.pack([seq, time, twinClass, "twin.reported", device, `reported/${property}`, life, body]);
 }
 

@@ -7,10 +7,7 @@ import type { Backlog, BacklogOptions, Pipeline, PipelineOptions, Subject } from
 import { openRawLog } from "./append.ts";
 import { makeIdentities } from "./certificates.ts";
 import type { CloudOptions, CloudPorts } from "./cloud.ts";
-import type { EdgeOptions, FillOptions } from "./edge.ts";
-
-/** What a commit holds under 20 publishers with 64 messages in flight each. */
-const eventsPerValue = 430;
+import type { EdgeOptions } from "./edge.ts";
 
 class Api {
   readonly #agent: Agent;
@@ -100,16 +97,21 @@ async function startRawPipeline({ directory }: PipelineOptions): Promise<Pipelin
   }
 }
 
-async function startRawBacklog({ directory, events }: BacklogOptions): Promise<Backlog> {
+async function startRawBacklog({ directory, reports }: BacklogOptions): Promise<Backlog> {
   const { cloud, edge, api, close } = await startPair(directory);
   try {
-    const much: FillOptions = { events, eventsPerValue };
-    await edge.ask("fill", much);
+    await edge.ask("fill", reports);
     return {
       edge: edge.pid,
       cloud: cloud.pid,
       connect: () => edge.ask("drain"),
       stored: () => api.stored(),
+      sentBytes: () => edge.ask("sentBytes"),
+      async verify(events) {
+        // The bare parts check nothing: what is there is counted.
+        const stored = await api.stored();
+        if (stored !== events) throw new Error(`the cloud has ${stored} of ${events} events`);
+      },
       close,
     };
   } catch (error) {

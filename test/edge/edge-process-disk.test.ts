@@ -47,7 +47,12 @@ t.test(
     });
     const start = (onProgress: () => void): Promise<RunningEdge> =>
       startEdge({
-        ...{ dataDir, node, cloudUrl: "wss://127.0.0.1:1", mqttHost: "127.0.0.1", mqttPort: 0, apiPort: 0 },
+        dataDir,
+        node,
+        cloudUrl: "wss://127.0.0.1:1",
+        mqttHost: "127.0.0.1",
+        mqttPort: 0,
+        apiPort: 0,
         logger,
         onProgress,
       });

@@ -13,6 +13,9 @@ import { properties } from "./reports.ts";
 import type { Backlog, BacklogOptions, Pipeline, PipelineOptions, Subject } from "./subject.ts";
 
 const apiVersion = "devices.kubeedge.io/v1beta1";
+/** To verify a log is to read all of it. */
+const answerWithinMs = 300_000;
+
 class CloudApi {
   readonly #access: AdminAccess;
 
@@ -21,7 +24,8 @@ class CloudApi {
   }
 
   #ask(path: string, method = "GET", body?: unknown): Promise<unknown> {
-    return requestJson({ ...this.#access, path, method, ...(body !== undefined && { body }) });
+    const timeoutMs = answerWithinMs;
+    return requestJson({ ...this.#access, path, method, timeoutMs, ...(body !== undefined && { body }) });
   }
 
   async declare(devices: number, names: readonly string[]): Promise<void> {

@@ -21,6 +21,24 @@ export interface EventContext {
   readonly position: number;
 }
 
+/** Of the events that a cover keeps, each has its own. */
+export interface KeptContext {
+  readonly origin: Incarnation;
+  /** The range in which sequences rise. */
+  readonly lo: number;
+  readonly to: number;
+  readonly count: number;
+  readonly seen: (index: number) => readonly Seen[];
+  readonly position: (index: number, seq: number) => number;
+}
+
+/** An event, and its own bytes. */
+export interface ReadEvent {
+  readonly event: Event;
+  /** A view. */
+  readonly bytes: Uint8Array;
+}
+
 const nil = 0xc0;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -52,14 +70,35 @@ export class EventReader {
   }
 
   /** @throws EVENT_INVALID */
-  readAll(context: EventContext): Event[] {
-    const { count, lo, position } = context;
+  readAll({ count, lo, position, origin, seen }: EventContext): Event[] {
     const events: Event[] = [];
+    this.#each(count, (index) => {
+      events.push(this.#event(origin, seen, lo + index, position + index));
+    });
+    return events;
+  }
+
+  /** Events whose sequences rise, and need not be dense. @throws EVENT_INVALID */
+  readKept({ count, lo, to, position, origin, seen }: KeptContext): ReadEvent[] {
+    const kept: ReadEvent[] = [];
+    let before = lo - 1;
+    this.#each(count, (index) => {
+      const start = this.#at;
+      const seq = this.#peekSeq();
+      if (!(seq > before && seq <= to)) throw invalid(`sequence ${seq} between ${before} and ${to}`);
+      before = seq;
+      const event = this.#event(origin, seen(index), seq, position(index, seq));
+      kept.push({ event, bytes: this.#bytes.subarray(start, this.#at) });
+    });
+    return kept;
+  }
+
+  #each(count: number, read: (index: number) => void): void {
     try {
       for (let index = 0; index < count; index += 1) {
         if (this.#at === this.#bytes.length)
           throw invalid(`${index} events where the segment declares ${count}`);
-        events.push(this.#event(context, lo + index, position + index));
+        read(index);
       }
     } catch (error) {
       // A view that is read past its end.
@@ -68,10 +107,17 @@ export class EventReader {
     }
     if (this.#at < this.#bytes.length)
       throw invalid(`more than the ${count} events that the segment declares`);
-    return events;
   }
 
-  #event({ origin, seen }: EventContext, seq: number, position: number): Event {
+  #peekSeq(): number {
+    const start = this.#at;
+    this.#arrayLength();
+    const seq = this.#number("sequence");
+    this.#at = start;
+    return seq;
+  }
+
+  #event(origin: Incarnation, seen: readonly Seen[], seq: number, position: number): Event {
     const fields = this.#arrayLength();
     if (fields < 5) throw invalid("an event is not an array of at least five");
     const rowSeq = this.#number("sequence");

@@ -1,13 +1,15 @@
 import { TidemarkError } from "./errors.ts";
 import type { Incarnation } from "./event.ts";
 import { type Mark, Marks } from "./marks.ts";
-import { type Segment, zeroHash } from "./segment.ts";
+import { type Segment, bytesEqual, lastOf, zeroHash } from "./segment.ts";
 
 /** Sequences from `from` to `to`, both included. */
 export interface Range {
   readonly from: number;
   readonly to: number;
 }
+
+type Placed = Pick<Segment, "lo" | "count"> & Partial<Pick<Segment, "cover">>;
 
 /**
  * What one replica holds of one origin: everything from 1 to `end` without a gap, and perhaps, where the disk lost
@@ -23,6 +25,8 @@ export class History {
   stagedEnd = 0;
   stagedHash: Uint8Array = zeroHash;
   marks: Marks = new Marks();
+  /** The end of the last cover: before it, not every end of a commit is known. */
+  edge: Mark | undefined;
   /** What is held past a hole, in order. */
   beyond: Range[] = [];
   /** Nothing of this origin after this sequence is accepted: the incarnation was closed there. */
@@ -56,7 +60,7 @@ export class History {
    * follows next; or something before it is missing.
    */
   place(segment: Pick<Segment, "lo" | "count">): "next" | "held" | "known" | "gap" {
-    const to = segment.lo + segment.count - 1;
+    const to = lastOf(segment);
     if (to <= this.stagedEnd) return "held";
     const isNext = segment.lo === this.stagedEnd + 1;
     if (this.beyond.some((range) => range.from <= segment.lo && to <= range.to)) {
@@ -65,18 +69,31 @@ export class History {
     return isNext ? "next" : "gap";
   }
 
+  /** @throws SEGMENT_CORRUPT when the next segment is a cover that says another chain hash before it */
+  checkEdge({ origin, lo, cover }: Segment): void {
+    if (cover === undefined || lo !== this.stagedEnd + 1 || bytesEqual(cover.hashBefore, this.stagedHash))
+      return;
+    throw new TidemarkError(
+      "SEGMENT_CORRUPT",
+      `${origin}: what is covered from ${lo} on does not follow what is before it`,
+      { data: { origin, from: lo } },
+    );
+  }
+
   /** The next segment is on its way to the disk. */
   stage(segment: Pick<Segment, "lo" | "count">, hashAfter: Uint8Array): void {
-    this.stagedEnd = segment.lo + segment.count - 1;
+    this.stagedEnd = lastOf(segment);
     this.stagedHash = hashAfter;
   }
 
   /** The next segment is durable; it must follow without a gap. Twice the same changes nothing. */
-  settle(segment: Pick<Segment, "lo" | "count">, hashAfter: Uint8Array): void {
-    if (segment.lo + segment.count - 1 <= this.end) return;
-    this.end = segment.lo + segment.count - 1;
+  settle(segment: Placed, hashAfter: Uint8Array): void {
+    if (lastOf(segment) <= this.end) return;
+    this.end = lastOf(segment);
     this.hash = hashAfter;
-    this.marks.add({ seq: this.end, hash: hashAfter });
+    const mark = { seq: this.end, hash: hashAfter };
+    this.marks.add(mark);
+    if (segment.cover !== undefined) this.edge = mark;
     if (this.stagedEnd < this.end) this.stage(segment, hashAfter);
     this.beyond = this.beyond.filter(({ to }) => to > this.end);
     const [first] = this.beyond;
@@ -85,7 +102,7 @@ export class History {
 
   /** Notes a stored segment that lies past a hole. */
   extendBeyond(segment: Pick<Segment, "lo" | "count">): void {
-    const ranges = [...this.beyond, { from: segment.lo, to: segment.lo + segment.count - 1 }];
+    const ranges = [...this.beyond, { from: segment.lo, to: lastOf(segment) }];
     const merged: Range[] = [];
     for (const range of ranges.sort((a, b) => a.from - b.from)) {
       const last = merged.at(-1);
@@ -113,15 +130,34 @@ export type EncodedHistory = readonly [
   readonly [number, Uint8Array][],
   number | null,
   readonly (readonly [number, number])[],
+  /** Not written before there were covers. */
+  edge?: readonly [number, Uint8Array] | null,
 ];
 
 export function encodeHistory(history: History): EncodedHistory {
   const marks = history.marks.all.map((mark): [number, Uint8Array] => [mark.seq, mark.hash]);
+  const { edge } = history;
   const beyond = history.beyond.map(({ from, to }): [number, number] => [from, to]);
-  return [history.origin, history.end, history.hash, marks, history.closedAt ?? null, beyond];
+  return [
+    history.origin,
+    history.end,
+    history.hash,
+    marks,
+    history.closedAt ?? null,
+    beyond,
+    edge ? [edge.seq, edge.hash] : null,
+  ];
 }
 
-export function decodeHistory([origin, end, hash, marks, closedAt, beyond]: EncodedHistory): History {
+export function decodeHistory([
+  origin,
+  end,
+  hash,
+  marks,
+  closedAt,
+  beyond,
+  edge = null,
+]: EncodedHistory): History {
   const history = new History(origin);
   history.end = end;
   history.hash = Uint8Array.from(hash);
@@ -130,5 +166,6 @@ export function decodeHistory([origin, end, hash, marks, closedAt, beyond]: Enco
   history.marks = new Marks(marks.map(([seq, mark]): Mark => ({ seq, hash: Uint8Array.from(mark) })));
   history.closedAt = closedAt ?? undefined;
   history.beyond = beyond.map(([from, to]) => ({ from, to }));
+  if (edge !== null) history.edge = { seq: edge[0], hash: Uint8Array.from(edge[1]) };
   return history;
 }

@@ -1,10 +1,12 @@
+import { withoutPlaces } from "./cover.ts";
 import { TidemarkError } from "./errors.ts";
 import type { Event, Incarnation } from "./event.ts";
 import type { History, Range } from "./history.ts";
 import type { LogOptions } from "./log-options.ts";
 import type { Mark } from "./marks.ts";
 import { readable, readableEvents } from "./replay.ts";
-import { type Segment, chainHash, zeroHash } from "./segment.ts";
+import type { ReadRecord } from "./store-port.ts";
+import { type Segment, chainHash, lastOf, zeroHash } from "./segment.ts";
 
 export const readBytesDefault: number = 1024 * 1024;
 
@@ -24,11 +26,11 @@ export class LogReader {
    * over: what they held was reported when the log was opened, or has come back since, at another position.
    */
   async events(from: number, to: number, maxBytes: number): Promise<Event[]> {
-    const { committer, id, environment } = this.#options;
+    const { environment } = this.#options;
     const events: Event[] = [];
     // Where all that was read is damaged, what comes after it is what was asked for.
     for (let next = from; next <= to && events.length === 0;) {
-      const records = await committer.store.read(id, next, maxBytes);
+      const records = await this.#records(next, maxBytes);
       const last = records.at(-1);
       if (last === undefined) break;
       for (const record of records) {
@@ -39,7 +41,30 @@ export class LogReader {
       }
       next = last.position + (last.count ?? 1);
     }
-    return events;
+    // What was covered together is stored an origin after the other.
+    return events.sort((a, b) => a.position - b.position);
+  }
+
+  /** Records from a position on; what was covered together comes together. */
+  async #records(from: number, maxBytes: number): Promise<ReadRecord[]> {
+    const { store } = this.#options.committer;
+    const { id } = this.#options;
+    const found = await store.read(id, from, maxBytes);
+    const start = Math.min(from, this.#spanOf(found[0])?.from ?? from);
+    const records = start < from ? await store.read(id, start, maxBytes) : found;
+    for (;;) {
+      const last = records.at(-1);
+      const next = (last?.position ?? 0) + (last?.count ?? 1);
+      const to = this.#spanOf(last)?.to ?? 0;
+      const more = next <= to ? await store.read(id, next, 1) : [];
+      if (more.length === 0) return records;
+      records.push(...more);
+    }
+  }
+
+  #spanOf(record: ReadRecord | undefined): Range | undefined {
+    if (record === undefined) return undefined;
+    return readable(record, this.#options.environment.digest)?.cover?.places?.span;
   }
 
   /** One event, wherever it lies: past a hole too. */
@@ -47,7 +72,7 @@ export class LogReader {
     const { committer, id, environment } = this.#options;
     const [record] = await committer.store.readOrigin(id, origin, seq, 1);
     if (record?.segment === undefined || record.lo > seq) return undefined;
-    return readableEvents(record, environment.digest)?.[seq - record.lo];
+    return readableEvents(record, environment.digest)?.find((event) => event.seq === seq);
   }
 
   /**
@@ -62,8 +87,10 @@ export class LogReader {
     for (const record of await committer.store.readOrigin(id, history.origin, seq, maxBytes)) {
       const segment = readable(record, environment.digest);
       if (segment === undefined || segment.lo > Math.min(next, history.end)) break;
-      segments.push(segment);
-      next = segment.lo + segment.count;
+      // What was covered again, for a hole before it, is behind the cover.
+      if (lastOf(segment) < next) continue;
+      segments.push(withoutPlaces(segment, environment.digest));
+      next = lastOf(segment) + 1;
     }
     if (segments.length > 0) return segments;
     const { origin } = history;
@@ -84,7 +111,7 @@ export class LogReader {
       if (segments.length === 0) break;
       for (const segment of segments) {
         hash = chainHash(hash, segment, this.#options.environment.digest);
-        at = segment.lo + segment.count - 1;
+        at = lastOf(segment);
         if (at > from && at <= to) found.push({ seq: at, hash });
       }
     }
@@ -101,7 +128,7 @@ export class LogReader {
       for (const segment of segments) {
         if (at >= seq) break;
         hash = chainHash(hash, segment, this.#options.environment.digest);
-        at = segment.lo + segment.count - 1;
+        at = lastOf(segment);
       }
     }
     return at === seq ? hash : undefined;

@@ -1,16 +1,39 @@
 /** What a log does with one segment: makes it of a group, judges one that came, and carries an origin's chain over it. */
+import { cutCover, withoutPlaces } from "./cover.ts";
 import { TidemarkError, messageOf } from "./errors.ts";
 import { type Incarnation, sideOf } from "./event.ts";
 import type { Group } from "./group.ts";
 import type { History } from "./history.ts";
 import type { LogOptions } from "./log-options.ts";
+import type { Digest } from "./ports.ts";
 import { absorbBeyond } from "./replay.ts";
-import { type Segment, chainHash, encodeSegment, isMine, zeroHash } from "./segment.ts";
+import { type Segment, chainHash, encodeSegment, isMine, lastOf, zeroHash } from "./segment.ts";
 
 export interface Sealed {
   readonly segment: Segment;
   /** The chain hash after it; undefined where what comes before it is not known. */
   readonly hash: Uint8Array | undefined;
+}
+
+/**
+ * What is taken of a segment that came: of a cover what lies above what is held.
+ * @throws SEGMENT_CORRUPT when a cover follows other events than those that are held
+ */
+export function fitted(segment: Segment, history: History, digest: Digest): Segment {
+  const { stagedEnd: end, stagedHash } = history;
+  if (segment.cover === undefined || lastOf(segment) <= end) return segment;
+  if (segment.lo <= end) return cutCover(segment, end, stagedHash, digest);
+  history.checkEdge(segment);
+  return withoutPlaces(segment, digest);
+}
+
+/** Of those that wait for the disk, in order, the first with which all of the segment is there. */
+export function holderOf<Waiting extends { readonly segment: Segment }>(
+  segment: Segment,
+  waiting: readonly Waiting[],
+): Waiting | undefined {
+  const to = lastOf(segment);
+  return waiting.find((each) => each.segment.origin === segment.origin && lastOf(each.segment) >= to);
 }
 
 /** Makes a segment of the group, whose first event is `lo`, and stages it. */
@@ -38,9 +61,10 @@ export function refuseSegment(
   history: History,
   { side, macKey, environment, live }: LogOptions & { readonly live: Incarnation },
 ): TidemarkError | undefined {
-  const { origin, lo, count } = segment;
-  const last = lo + count - 1;
-  if (last > (history.closedAt ?? last) || (origin === live && history.hole === undefined)) {
+  const { origin, lo } = segment;
+  const last = lastOf(segment);
+  const isAhead = origin === live && (history.hole === undefined || last > history.top);
+  if (last > (history.closedAt ?? last) || isAhead) {
     return new TidemarkError("LOG_FORKED", `${origin}/${last} is past the end of that incarnation`, {
       data: { origin, end: history.closedAt ?? history.end },
     });

@@ -4,7 +4,7 @@
  * An event goes through three states: *open* (appended, in the group that will be the next segment), *waiting* (its
  * segment is sealed, or on its way to the disk) and *durable*. Validation sees all three, readers only the last.
  */
-import { decodeEvents, eventOf } from "./codec.ts";
+import { eventOf } from "./codec.ts";
 import { HybridClock } from "./clock.ts";
 import type { CommitSource } from "./committer.ts";
 import { TidemarkError, assert, messageOf } from "./errors.ts";
@@ -23,18 +23,19 @@ import { compareOfSide } from "./generations.ts";
 import { type Done, Group } from "./group.ts";
 import { History, type Range } from "./history.ts";
 import { mintIncarnation } from "./incarnation.ts";
+import { eventsOf } from "./cover.ts";
 import { type LogState, checkpoint, dropCheckpoints, fold, openLog } from "./log-open.ts";
 import { moveTail } from "./log-move.ts";
 import type { LogOptions, VisibleListener } from "./log-options.ts";
 import { type LogStatus, refusalOf } from "./log-status.ts";
 import type { Mark } from "./marks.ts";
 import { LogReader, readBytesDefault } from "./log-reader.ts";
-import { refuseSegment, sealGroup, settleSegment } from "./log-segments.ts";
+import { fitted, holderOf, refuseSegment, sealGroup, settleSegment } from "./log-segments.ts";
 import type { Digest } from "./ports.ts";
 import { type Registers, currentLife, lifeOf } from "./registers.ts";
 import { type Problem, historyOf, isOpen } from "./replay.ts";
 import type { Replica } from "./replica.ts";
-import { type Segment, chainHash } from "./segment.ts";
+import { type Segment, chainHash, lastOf } from "./segment.ts";
 import { Staged } from "./staged.ts";
 import type { Store, StoredSegment } from "./store-port.ts";
 import { TailCache } from "./tail-cache.ts";
@@ -235,29 +236,29 @@ export class Log implements Replica, CommitSource {
   }
 
   /**
-   * Takes in a segment of the other side, or one of this side's own that it had lost. `done` is called when it is
-   * durable; at once, when it is already.
-   * @throws LOG_GAP, LOG_FORKED, EVENT_INVALID, AUTHORITY: nothing was taken
+   * Takes in a segment of the other side, or one of this side's own that it had lost; of a cover what it lacks. `done`
+   * is called when it is durable; at once, when it is already.
+   * @throws LOG_GAP, LOG_FORKED, SEGMENT_CORRUPT, EVENT_INVALID, AUTHORITY: nothing was taken
    */
-  receive(segment: Segment, done: Done): void {
+  receive(received: Segment, done: Done): void {
     this.#assertOpen();
-    const { origin, lo } = segment;
-    const history = this.#state.histories.get(origin) ?? new History(origin);
+    const { digest } = this.#options.environment;
+    const history = this.#state.histories.get(received.origin) ?? new History(received.origin);
+    const segment = fitted(received, history, digest);
+    const { origin } = segment;
     const place = history.place(segment);
     if (place === "held") {
-      const same = [...this.#inFlight, ...this.#waiting].find(
-        (waiting) => waiting.segment.origin === origin && waiting.segment.lo === lo,
-      );
+      const same = holderOf(segment, [...this.#inFlight, ...this.#waiting]);
       if (same === undefined) done();
       else same.dones.push(done);
       return;
     }
     if (place === "gap") throw history.gap(segment);
-    const hash = chainHash(history.stagedHash, segment, this.#options.environment.digest);
+    const hash = chainHash(history.stagedHash, segment, digest);
     const refusal = refuseSegment(segment, hash, history, { ...this.#options, live: this.incarnation });
     if (refusal !== undefined) throw refusal;
     const isNew = place === "next";
-    const events = isNew ? decodeEvents(segment.events, { ...segment, position: this.#nextPosition }) : [];
+    const events = isNew ? eventsOf(segment, this.#nextPosition) : [];
     this.#state.histories.set(origin, history);
     history.stage(segment, hash);
     if (isNew) {
@@ -301,25 +302,26 @@ export class Log implements Replica, CommitSource {
   }
 
   /** Makes a durable segment visible: folds it, then tells those who follow. */
-  #publish({ segment, hash, events }: Waiting): void {
+  #publish({ segment, hash, events, stored }: Waiting): void {
     const own = segment.origin === this.incarnation;
     const history = historyOf(this.#state.histories, segment.origin);
     const absorbed = settleSegment({ segment, hash }, history, this.#options);
     if (absorbed !== undefined) this.#absorbing = Promise.all([this.#absorbing, absorbed]);
-    const last = events.at(-1);
-    if (last === undefined) return;
+    if (stored === undefined) return;
     for (const event of events) {
       if (own) this.#staged.settle(event);
       this.#apply(event);
     }
-    this.#position = last.position;
+    this.#position = stored.position + stored.count - 1;
     this.#waitingBytes -= segment.events.length;
     this.#sinceCheckpoint += events.length;
     if (own) this.#state.time = last.time;
     if (own) this.#tail.add(segment);
     else {
-      this.#clock.follow(last.time);
-      this.#noteSeen(last);
+      const last = events.at(-1);
+      if (last !== undefined) this.#clock.follow(last.time);
+      // Of a cover all has been seen, though not all of it is kept.
+      this.#noteSeen({ origin: segment.origin, seq: lastOf(segment) });
     }
     for (const listener of this.#listeners) listener(events, segment);
   }

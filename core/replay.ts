@@ -2,12 +2,12 @@
  * Reads a log's stored segments in order of position, and checks them as it goes: nothing that the disk says is
  * trusted, because LevelDB skips damage in its own write-ahead log without a word.
  */
-import { decodeEvents } from "./codec.ts";
+import { eventsOf } from "./cover.ts";
 import { type ErrorCode, TidemarkError, hasCode } from "./errors.ts";
 import type { Event, Incarnation, LogId } from "./event.ts";
 import { History, type Range } from "./history.ts";
 import type { Digest } from "./ports.ts";
-import { type Segment, chainHash, parseSegment } from "./segment.ts";
+import { type Segment, chainHash, lastOf, parseSegment } from "./segment.ts";
 import type { ReadRecord, Store } from "./store-port.ts";
 
 /** Something wrong with what is stored. Sequences where the origin is known, else positions. */
@@ -54,9 +54,9 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
     for (const record of fresh) {
       if (record.position !== walk.position + 1)
         missing(walk.position + 1, record.position - 1, removed, walk.problems);
-      const count = takeRecord(record, options, walk.problems);
-      walk.position = record.position + count - 1;
-      walk.events += count;
+      const { positions, events } = takeRecord(record, options, walk.problems);
+      walk.position = record.position + positions - 1;
+      walk.events += events;
       walk.segments += 1;
     }
     onProgress?.(walk.events);
@@ -87,26 +87,30 @@ function missing(from: number, to: number, removed: readonly Range[], problems: 
   if (next <= to) problems.push({ code: "LOG_GAP", origin: undefined, from: next, to });
 }
 
-/** @returns how many positions the record takes */
-function takeRecord(record: ReadRecord, options: ReplayOptions, problems: Problem[]): number {
+/** @returns how many positions the record takes, and how many events it has */
+function takeRecord(
+  record: ReadRecord,
+  options: ReplayOptions,
+  problems: Problem[],
+): { positions: number; events: number } {
   const { position } = record;
   if (record.segment === undefined) {
     const { origin, lo, count = 1 } = record;
     const from = lo ?? position;
     problems.push({ code: "SEGMENT_CORRUPT", origin, from, to: from + count - 1 });
-    return count;
+    return { positions: count, events: 0 };
   }
   try {
     const segment = parseSegment(record.segment, options.digest);
-    const events = decodeEvents(segment.events, { ...segment, position });
+    const events = eventsOf(segment, position);
     place(segment, options);
     options.take(events, segment);
-    return segment.count;
+    return { positions: segment.count, events: events.length };
   } catch (error) {
     if (!(error instanceof TidemarkError) || error.code === "FORMAT_NEWER") throw error;
     const { origin, lo, count } = record;
     problems.push({ code: error.code, origin, from: lo, to: lo + count - 1 });
-    return count;
+    return { positions: count, events: 0 };
   }
 }
 
@@ -115,6 +119,7 @@ function place(segment: Segment, { histories, digest }: ReplayOptions): void {
   switch (history.place(segment)) {
     case "next":
     case "known":
+      history.checkEdge(segment);
       history.settle(segment, chainHash(history.hash, segment, digest));
       break;
     case "gap":
@@ -149,7 +154,10 @@ export async function absorbBeyond(options: {
     for (const record of records) {
       const segment = readable(record, digest);
       if (segment === undefined || segment.lo > history.end + 1) break;
-      if (segment.lo === history.end + 1) history.settle(segment, chainHash(history.hash, segment, digest));
+      // A cover that came for the hole may end inside one that was here.
+      const isNext =
+        segment.cover === undefined ? segment.lo === history.end + 1 : lastOf(segment) > history.end;
+      if (isNext) history.settle(segment, chainHash(history.hash, segment, digest));
     }
     if (history.end === before) return;
   }
@@ -171,7 +179,7 @@ export function readableEvents(record: ReadRecord, digest: Digest): Event[] | un
   const segment = readable(record, digest);
   if (segment === undefined) return undefined;
   try {
-    return decodeEvents(segment.events, { ...segment, position: record.position });
+    return eventsOf(segment, record.position);
   } catch (error) {
     if (hasCode(error, "EVENT_INVALID")) return undefined;
     throw error;

@@ -4,7 +4,7 @@
  * Layout, numbers big-endian (`docs/log-format.md`):
  *
  *     0  u8   format version, 1
- *     1  u8   kind: 1 a commit as its origin made it. 2 (merged) and 3 (covering) are kept for later versions
+ *     1  u8   kind: 1 a commit as its origin made it. 3 a cover (`cover.ts`), with a layout of its own. 2 is not used
  *     2  u8   flags: 1 = a MAC follows the events
  *     3  u8   number of entries in `seen`
  *     4  14×  origin, ASCII
@@ -19,36 +19,39 @@
  * The hash chain runs over everything before the MAC: `hash = SHA-256(hash before ‖ those bytes)`, from 32 zeros.
  */
 import { maxEventBytes } from "./codec.ts";
-import { TidemarkError } from "./errors.ts";
-import { type Incarnation, type Seen, incarnationLength, isIncarnation } from "./event.ts";
+import { parseCover } from "./cover.ts";
+import type { Incarnation, Seen } from "./event.ts";
 import type { Digest } from "./ports.ts";
+import {
+  type Segment,
+  corrupt,
+  crcLength,
+  hashLength,
+  kindCover,
+  maxSegmentEvents,
+  newer,
+  readOriginAt,
+  readSeen,
+  readU64,
+  seenLength,
+  segmentVersion,
+  viewOf,
+  writeAscii,
+  writeSeen,
+  writeU64,
+} from "./segment-bytes.ts";
 
-export const segmentVersion = 1;
+export type { Cover, CoverReason, Segment } from "./segment-bytes.ts";
+export { hashLength, lastOf, maxSegmentEvents, segmentVersion } from "./segment-bytes.ts";
+
 export const macLength = 16;
-export const hashLength = 32;
 /** Commits are cut here; a segment is larger only when one event is. */
 export const segmentBytesTarget: number = 256 * 1024;
 export const maxSegmentBytes: number = maxEventBytes + 4096;
-export const maxSegmentEvents = 65_536;
 
 const kindCommit = 1;
 const flagMac = 1;
 const headerLength = 34;
-const seenLength = incarnationLength + 8;
-const crcLength = 4;
-const maxSeen = 8;
-
-export interface Segment {
-  readonly origin: Incarnation;
-  readonly lo: number;
-  readonly count: number;
-  readonly seen: readonly Seen[];
-  /** The events, one after the other. A view into `bytes`. */
-  readonly events: Uint8Array;
-  /** A view into `bytes`. */
-  readonly mac: Uint8Array | undefined;
-  readonly bytes: Uint8Array;
-}
 
 export interface SegmentDraft {
   readonly origin: Incarnation;
@@ -77,11 +80,11 @@ export function encodeSegment(
   finish(bytes, digest);
   const events = bytes.subarray(eventsAt, hashedLength);
   const mac = hasMac ? bytes.subarray(hashedLength, hashedLength + macLength) : undefined;
-  return { segment: { origin, lo, count, seen, events, mac, bytes }, hash };
+  return { segment: { origin, lo, count, seen, events, mac, cover: undefined, bytes }, hash };
 }
 
 /** The bytes of a segment whose MAC, if it has one, is known: the same, to the bit, as its origin made them. */
-export function rebuildSegment(parts: Omit<Segment, "bytes">, digest: Digest): Uint8Array {
+export function rebuildSegment(parts: Omit<Segment, "bytes" | "cover">, digest: Digest): Uint8Array {
   const { origin, lo, count, seen, events, mac } = parts;
   const layout = { origin, lo, count, seen, pieces: [events], hasMac: mac !== undefined };
   const { bytes, hashedLength } = layOut(layout);
@@ -115,11 +118,7 @@ function layOut({ origin, lo, count, seen, pieces, hasMac }: Layout): {
   writeU64(view, 18, lo);
   view.setUint32(26, count);
   view.setUint32(30, eventsLength);
-  seen.forEach((entry, index) => {
-    const at = headerLength + index * seenLength;
-    writeAscii(bytes, at, entry.origin);
-    writeU64(view, at + incarnationLength, entry.seq);
-  });
+  writeSeen(bytes, headerLength, seen);
   let at = eventsAt;
   for (const piece of pieces) {
     bytes.set(piece, at);
@@ -134,12 +133,12 @@ function finish(bytes: Uint8Array, digest: Digest): void {
 }
 
 /**
- * Reads the envelope, and checks lengths and checksum. The events themselves are read by `decodeEvents`.
+ * Reads the envelope, and checks lengths and checksum. The events themselves are read by `eventsOf`.
  * @throws SEGMENT_CORRUPT, FORMAT_NEWER
  */
 export function parseSegment(bytes: Uint8Array, digest: Digest): Segment {
   if (bytes.length < headerLength + crcLength) throw corrupt("it is too short");
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const crcAt = bytes.length - crcLength;
   // In every version the first byte is the version, and the last four are this: a flipped bit is not a newer format.
   if (view.getUint32(crcAt) !== digest.crc32(bytes.subarray(0, crcAt))) {
@@ -150,9 +149,10 @@ export function parseSegment(bytes: Uint8Array, digest: Digest): Segment {
     throw newer(`format ${version}, where this version reads ${segmentVersion}`);
   }
   if (version < segmentVersion) throw corrupt(`format version ${version}`);
-  if (kind !== kindCommit) throw newer(`kind ${kind}`);
-  if ((flags & ~flagMac) !== 0) throw newer(`flags ${flags}`);
+  if (kind !== kindCommit && kind !== kindCover) throw newer(`kind ${kind}`);
   if (bytes.length > maxSegmentBytes) throw corrupt(`${bytes.length} bytes is over the limit`);
+  if (kind === kindCover) return parseCover(bytes);
+  if ((flags & ~flagMac) !== 0) throw newer(`flags ${flags}`);
   const count = view.getUint32(26);
   const eventsLength = view.getUint32(30);
   const eventsAt = headerLength + seenCount * seenLength;
@@ -164,28 +164,27 @@ export function parseSegment(bytes: Uint8Array, digest: Digest): Segment {
   const origin = readOriginAt(bytes, 4);
   const lo = readU64(view, 18);
   if (count === 0 || count > maxSegmentEvents || count > eventsLength) throw corrupt(`${count} events`);
-  if (seenCount > maxSeen) throw corrupt(`${seenCount} entries in seen`);
   if (lo < 1 || lo + count > Number.MAX_SAFE_INTEGER) throw corrupt(`sequence ${lo}`);
-  const seen: Seen[] = [];
-  for (let index = 0; index < seenCount; index += 1) {
-    const at = headerLength + index * seenLength;
-    const seq = readU64(view, at + incarnationLength);
-    if (!Number.isSafeInteger(seq)) throw corrupt(`seen of sequence ${seq}`);
-    seen.push({ origin: readOriginAt(bytes, at), seq });
-  }
   return {
     origin,
     lo,
     count,
-    seen,
+    seen: readSeen(bytes, headerLength, seenCount),
     events: bytes.subarray(eventsAt, hashedLength),
     mac: hasMac ? bytes.subarray(hashedLength, hashedLength + macLength) : undefined,
+    cover: undefined,
     bytes,
   };
 }
 
-/** The chain hash after this segment. */
+/** How many sequences a cover declares, from its first bytes; undefined where they are of no cover, or too few. */
+export function coveredCount(bytes: Uint8Array): number | undefined {
+  return bytes[1] === kindCover && bytes.length >= headerLength ? viewOf(bytes).getUint32(26) : undefined;
+}
+
+/** The chain hash after this segment. That of a cover says it itself: what it was made of is gone. */
 export function chainHash(hashBefore: Uint8Array, segment: Segment, digest: Digest): Uint8Array {
+  if (segment.cover !== undefined) return segment.cover.hashAfter;
   const tail = (segment.mac === undefined ? 0 : macLength) + crcLength;
   return digest.sha256(hashBefore, segment.bytes.subarray(0, segment.bytes.length - tail));
 }
@@ -222,36 +221,4 @@ export function hex(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += byte.toString(16).padStart(2, "0");
   return text;
-}
-
-function writeAscii(bytes: Uint8Array, at: number, text: string): void {
-  for (let index = 0; index < text.length; index += 1) bytes[at + index] = text.charCodeAt(index);
-}
-
-function readOriginAt(bytes: Uint8Array, at: number): Incarnation {
-  let text = "";
-  for (let index = 0; index < incarnationLength; index += 1)
-    text += String.fromCharCode(bytes[at + index] ?? 0);
-  if (!isIncarnation(text)) throw corrupt("an origin is not one");
-  return text;
-}
-
-function writeU64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, Math.floor(value / 0x1_0000_0000));
-  view.setUint32(at + 4, value >>> 0);
-}
-
-function readU64(view: DataView, at: number): number {
-  return view.getUint32(at) * 0x1_0000_0000 + view.getUint32(at + 4);
-}
-
-function newer(what: string): TidemarkError {
-  return new TidemarkError(
-    "FORMAT_NEWER",
-    `a segment was written by a newer version (${what}); use a newer Tidemark`,
-  );
-}
-
-function corrupt(reason: string): TidemarkError {
-  return new TidemarkError("SEGMENT_CORRUPT", `the segment can't be used: ${reason}`);
 }

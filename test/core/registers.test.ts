@@ -1,7 +1,6 @@
 import * as fc from "fast-check";
 import t from "tap";
-import { type Body, type Draft, type Event, type Incarnation, type Seen, eventId } from "../../core/event.ts";
-import { originOpened, originReset } from "../../core/generations.ts";
+import { type Body, type Event, type Seen, eventId } from "../../core/event.ts";
 import { canonical, decodeSnapshot, encodeSnapshot } from "../../core/projection.ts";
 import {
   type ConflictPolicy,
@@ -12,30 +11,12 @@ import {
 } from "../../core/registers.ts";
 import { calibratedTime, clockCorrected } from "../../core/clock.ts";
 import { anyBody, c1, c2, n1, n2, n3 } from "./drafts.ts";
+import { anyHistories, anyPicks, event, fold, interleaved, keys, opened, reset } from "./histories.ts";
 import { applied, deleted, desired, hashOf, reported, thermo } from "./log-site.ts";
 
 const reportedSlot = "reported/temperature";
 const desiredSlot = "desired/temperature";
 const policies: readonly ConflictPolicy[] = ["latest", "cloud", "edge"];
-
-interface Place {
-  readonly time?: number;
-  readonly seen?: readonly Seen[];
-}
-
-function event(origin: Incarnation, seq: number, draft: Draft, { time = seq, seen = [] }: Place = {}): Event {
-  return { ...draft, body: draft.body ?? null, origin, seq, time, seen, position: 0 };
-}
-
-function opened(incarnation: Incarnation, generation: number, previous?: Incarnation, end = 0): Draft {
-  const body: Body = { incarnation, generation, previous: previous ?? null, end };
-  return { type: originOpened, class: "audit", key: `origins/${incarnation}`, body };
-}
-
-function fold(events: readonly Event[], state = registersProjection.initial()): Registers {
-  for (const each of events) registersProjection.apply(state, each);
-  return state;
-}
 
 function valueOf(state: Registers, slot: string, policy?: ConflictPolicy): unknown {
   const value = winner(state, currentLife(state, thermo)?.slots.get(slot), policy)?.body as
@@ -46,7 +27,6 @@ function valueOf(state: Registers, slot: string, policy?: ConflictPolicy): unkno
 
 const life = eventId(c1, 1);
 const born = event(c1, 1, applied());
-const reset: Draft = { type: originReset, class: "audit", key: "origins" };
 
 t.test("lives", async (t) => {
   t.test("an object exists from its first resource event, until it is deleted", async (t) => {
@@ -259,82 +239,6 @@ t.test("who wins", async (t) => {
     t.equal(calibratedTime(state.eras, event(n1, 3, reported("1", life), { time: 1000 })), 1000);
   });
 });
-
-/** Histories of all origins as they could be: each cloud incarnation opens the node's, and itself. */
-const keys = [thermo, "devices/default/thermo-2", "__proto__"];
-const anyHistories: fc.Arbitrary<Event[][]> = fc
-  .tuple(
-    fc.array(fc.tuple(fc.nat(9), fc.nat(2), fc.nat(5), anyBody), { maxLength: 30, size: "max" }),
-    fc.array(fc.tuple(fc.nat(4), fc.nat(2), fc.nat(5), anyBody), { maxLength: 30, size: "max" }),
-    fc.boolean(),
-    fc.boolean(),
-  )
-  .map(([cloudMoves, nodeMoves, resets, opensAll]) => {
-    const lives = keys.map(() => [eventId(c1, 1)]);
-    const cloudEvents: Record<string, Event[]> = { [c1]: [], [c2]: [] };
-    const nodeEvents: Record<string, Event[]> = { [n1]: [], [n2]: [], [n3]: [] };
-    const add = (list: Event[], origin: Incarnation, draft: Draft, seen: readonly Seen[] = []): void => {
-      list.push(event(origin, list.length + 1, draft, { seen, time: 1000 + ((list.length * 7919) % 13) }));
-    };
-    cloudMoves.forEach(([move, which, lifeIndex, body], index) => {
-      const origin = index < cloudMoves.length / 2 ? c1 : c2;
-      const list = cloudEvents[origin] as Event[];
-      const key = keys[which] as string;
-      const ids = lives[which] as ReturnType<typeof eventId>[];
-      const id = ids[lifeIndex % ids.length] as ReturnType<typeof eventId>;
-      if (move < 3) {
-        ids.push(eventId(origin, list.length + 1));
-        add(list, origin, applied(body, undefined, key));
-      } else if (move < 5) add(list, origin, applied(body, id, key));
-      else if (move < 6) add(list, origin, deleted(id, key));
-      else add(list, origin, { ...desired("x", id, `p${lifeIndex % 2}`, key), body });
-    });
-    nodeMoves.forEach(([move, which, lifeIndex, body], index) => {
-      const origin = [n1, n2, n3][Math.floor((index * 3) / nodeMoves.length)] as Incarnation;
-      const ids = lives[which] as ReturnType<typeof eventId>[];
-      const id = ids[lifeIndex % ids.length] as ReturnType<typeof eventId>;
-      const list = nodeEvents[origin] as Event[];
-      const key = keys[which] as string;
-      const correction: Draft = {
-        type: clockCorrected,
-        class: "audit",
-        key: "clock",
-        body: { offset: 5, since: 0 },
-      };
-      const seen = [{ origin: c1, seq: lifeIndex + 1 }];
-      if (move === 0) add(list, origin, correction);
-      else
-        add(
-          list,
-          origin,
-          { ...(move < 3 ? reported : desired)("x", id, `p${lifeIndex % 2}`, key), body },
-          seen,
-        );
-    });
-    const first = cloudEvents[c1] as Event[];
-    const second = cloudEvents[c2] as Event[];
-    // The peer takes no segment of an incarnation before it has a generation, and that is the cloud's first word.
-    first.unshift(event(c1, 0, opened(c1, 1)));
-    second.unshift(event(c2, 0, opened(c2, 2, c1, first.length)));
-    if (resets) add(second, c2, reset);
-    add(first, c1, opened(n1, 1));
-    if (opensAll) add(first, c1, opened(n2, 2, n1, 3));
-    if (opensAll) add(second, c2, opened(n3, 3, n2, 3));
-    return [first, second, ...Object.values(nodeEvents)];
-  });
-
-/** One after the other, each history in its own order. */
-function interleaved(histories: readonly (readonly Event[])[], picks: readonly number[]): Event[] {
-  const rest = histories.map((history) => [...history]);
-  const events: Event[] = [];
-  for (let step = 0; rest.some((history) => history.length > 0); step += 1) {
-    const left = rest.filter((history) => history.length > 0);
-    events.push(left[(picks[step % picks.length] ?? 0) % left.length]?.shift() as Event);
-  }
-  return events;
-}
-
-const anyPicks = fc.array(fc.nat(60), { minLength: 1, maxLength: 60, size: "max" });
 
 t.test("any order of arrival that keeps each origin's order makes the same state", async () => {
   fc.assert(

@@ -154,8 +154,10 @@ export class CloudHub {
     await log.settled();
     const compared = await compareOwn(log, hello, memory);
     const { end = 0 } = log.histories.get(log.incarnation) ?? {};
-    const outranked = compared.kind === "agrees" && isOutranked(log, hello);
-    const verdict = outranked ? ({ kind: "rolledBack", common: end } as const) : compared;
+    // What the node covered of the live incarnation does not prove that this cloud wrote it: it can't heal a hole.
+    const isUnprovable = link.foreign.has(log.incarnation);
+    const isOver = compared.kind === "agrees" && (isUnprovable || isOutranked(log, hello));
+    const verdict = isOver ? ({ kind: "rolledBack", common: end } as const) : compared;
     if (verdict.kind === "rolledBack") {
       this.#options.environment.logger.log(
         "warn",

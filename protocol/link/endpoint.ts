@@ -4,7 +4,7 @@
  * The order in which inputs are taken is the order in which they came; an output that leads to an input waits its turn.
  */
 import { TidemarkError, messageOf } from "../../core/errors.ts";
-import type { Event, Incarnation } from "../../core/event.ts";
+import type { Incarnation } from "../../core/event.ts";
 import type { Log } from "../../core/log.ts";
 import type { Environment } from "../../core/ports.ts";
 import type { Segment } from "../../core/segment.ts";
@@ -151,8 +151,8 @@ export class Endpoint {
   #follow(): void {
     const log = this.#options.log();
     const stops = [
-      log.onVisible((events, segment) => {
-        const { origin } = events[0] as Event;
+      log.onVisible((_events, segment) => {
+        const { origin } = segment;
         // Behind a hole that is not filled yet, the latest event is not the end of what can be sent.
         const end = log.histories.get(origin)?.end ?? 0;
         this.#take({ kind: "available", origin, end, segments: [segment] });

@@ -9,7 +9,7 @@
 import { TidemarkError } from "../../core/errors.ts";
 import { type Incarnation, type Side, sideOf } from "../../core/event.ts";
 import type { Digest } from "../../core/ports.ts";
-import { type Segment, parseSegment } from "../../core/segment.ts";
+import { type Segment, coveredCount, lastOf, parseSegment } from "../../core/segment.ts";
 import { type Compressor, openBatch } from "./batch.ts";
 import type { AckFrame, PartFrame, SegmentsFrame, Statement } from "./frames.ts";
 import type { Holding } from "./heads.ts";
@@ -75,7 +75,7 @@ export class Inbox {
     const { partial } = options;
     if (partial === undefined) return;
     const held = options.holdings.find(({ origin }) => origin === partial.origin);
-    if (partial.lo === (held?.end ?? 0) + 1) this.#reassembly = Reassembly.resume(partial);
+    if (isLacked(partial, held?.end ?? 0)) this.#reassembly = Reassembly.resume(partial);
   }
 
   /** What the next session can go on with. */
@@ -172,19 +172,22 @@ export class Inbox {
 
   /** @param bytes of it that are not released yet. @returns whether it is new; a duplicate's bytes are released */
   #take(segment: Segment, bytes: number, large: boolean): boolean {
-    const { origin, lo, count } = segment;
+    const { origin, lo, cover } = segment;
     const receipt = this.#receipt(origin);
-    const to = lo + count - 1;
+    const to = lastOf(segment);
     if (to <= receipt.have) {
       this.#released += bytes;
       this.#ackDue = true;
       if (receipt.durable > 0) this.#unacked.set(origin, receipt.durable);
       return false;
     }
-    // A segment that begins inside what is held will be cut here, once there are merged ones. Now it is a gap's twin:
-    // the two sides committed differently.
-    if (lo !== receipt.have + 1) throw gap(origin, receipt.have, lo);
-    if (to > receipt.limit) {
+    // Of a cover the log takes what it lacks. A commit that begins inside what is held is a gap's twin: the two sides
+    // committed differently.
+    const follows = cover === undefined ? lo === receipt.have + 1 : lo <= receipt.have + 1;
+    if (!follows) throw gap(origin, receipt.have, lo);
+    // What this side's own disk lost may come in a cover that reaches into what it still holds.
+    const heals = cover !== undefined && origin === this.#options.incarnation && lo <= receipt.limit;
+    if (to > receipt.limit && !heals) {
       throw authority(`${origin} was closed at ${receipt.limit}, and a segment of it reaches ${to}`);
     }
     receipt.have = to;
@@ -239,6 +242,11 @@ export class Inbox {
     if (named === undefined) throw authority(`${origin} was not named in the welcome`);
     return held?.closedAt ?? named.closedAt ?? Number.POSITIVE_INFINITY;
   }
+}
+
+/** Whether a segment that was cut off is still to come: the next one, or a cover that reaches past what is held. */
+function isLacked({ lo, bytes }: PartialSegment, end: number): boolean {
+  return lo === end + 1 || (lo <= end && lo + (coveredCount(bytes) ?? 0) - 1 > end);
 }
 
 function gap(origin: Incarnation, have: number, lo: number): TidemarkError {

@@ -7,7 +7,7 @@
 import { TidemarkError } from "../../core/errors.ts";
 import { type Incarnation, type Side, sideOf } from "../../core/event.ts";
 import type { Digest } from "../../core/ports.ts";
-import type { Segment } from "../../core/segment.ts";
+import { type Segment, lastOf } from "../../core/segment.ts";
 import { type Compressor, Packer, maxPayloadBytes, plainFrame } from "./batch.ts";
 import type { AckFrame, PartFrame, SegmentsFrame, Statement } from "./frames.ts";
 import type { Holding } from "./heads.ts";
@@ -21,8 +21,8 @@ import {
   segmentPrefixBytes,
 } from "./limits.ts";
 
-/** A whole segment of this side's log, as it is stored. */
-export type StoredBytes = Pick<Segment, "lo" | "count" | "bytes">;
+/** A whole segment of this side's log. */
+export type StoredBytes = Pick<Segment, "lo" | "count" | "bytes"> & Partial<Pick<Segment, "cover">>;
 
 /** Asks for whole segments of one origin from `fromSeq` on: at least one if there is one, then up to `maxBytes`. */
 export interface ReadRequest {
@@ -61,6 +61,8 @@ interface Flow {
   end: number;
   /** The peer takes nothing after this. */
   readonly limit: number;
+  /** The peer lacks something up to `limit`, and holds what comes after it: a cover may reach into that. */
+  readonly heals: boolean;
   /** The last sequence that was handed over whole. */
   sent: number;
   acked: number;
@@ -120,8 +122,7 @@ export class Outbox {
     if (lane.reading !== undefined || currentFlow(lane) !== flow) return;
     for (const segment of segments) {
       if (!this.#hasRoom(lane)) return;
-      if (segment.lo === flow.next && segment.lo + segment.count - 1 <= flow.limit)
-        enqueue(lane, flow, segment);
+      if (segment.lo === flow.next && isTaken(flow, segment)) enqueue(lane, flow, segment);
     }
   }
 
@@ -136,11 +137,13 @@ export class Outbox {
     lane.reading = undefined;
     const before = flow.next;
     for (const segment of segments) {
-      const to = segment.lo + segment.count - 1;
+      const to = lastOf(segment);
       if (to < flow.next) continue;
-      if (segment.lo > flow.next || to > flow.limit) break;
-      // The place to cut a merged segment at a commit, once there are merged ones.
-      if (segment.lo < flow.next) throw insideSegment(origin, flow.next - 1, segment.lo, to);
+      if (segment.lo > flow.next || !isTaken(flow, segment)) break;
+      // Of a cover the peer takes what it lacks. A commit that goes on over the peer's end is not the peer's.
+      if (segment.lo < flow.next && segment.cover === undefined) {
+        throw insideSegment(origin, flow.next - 1, segment.lo, to);
+      }
       enqueue(lane, flow, segment);
     }
     flow.stalled = flow.next === before;
@@ -292,11 +295,12 @@ function flowsOf(options: OutboxOptions): Flow[] {
     const claim = theirs.get(origin);
     const isLive = origin === incarnation;
     const limit = limitOf(origin, held, claim, options);
+    const heals = origin === peer.incarnation;
     const from = claim?.end ?? 0;
     const end = Math.max(held?.end ?? 0, ends.get(origin) ?? 0);
     if (limit <= from || (end <= from && !isLive)) continue;
     const order = isLive ? Number.POSITIVE_INFINITY : (held?.generation ?? Number.MAX_SAFE_INTEGER);
-    flows.push({ origin, next: from + 1, end, limit, sent: from, acked: from, stalled: false, order });
+    flows.push({ origin, next: from + 1, end, limit, heals, sent: from, acked: from, stalled: false, order });
   }
   return flows.sort((a, b) => (a.order === b.order ? 0 : a.order - b.order));
 }
@@ -322,10 +326,14 @@ function currentFlow(lane: Lane): Flow | undefined {
   return lane.flows.find((flow) => !flow.stalled && flow.next <= Math.min(flow.end, flow.limit));
 }
 
+function isTaken({ limit, heals }: Flow, segment: StoredBytes): boolean {
+  return lastOf(segment) <= limit || (heals && segment.cover !== undefined && segment.lo <= limit);
+}
+
 function enqueue(lane: Lane, flow: Flow, segment: StoredBytes): void {
   lane.queue.push({ flow, lo: segment.lo, count: segment.count, bytes: segment.bytes });
   lane.queuedBytes += segment.bytes.length;
-  flow.next = segment.lo + segment.count;
+  flow.next = lastOf(segment) + 1;
 }
 
 /** The first `count` of the queue have been handed over. */
@@ -339,7 +347,7 @@ function remove(lane: Lane, count: number): void {
 function insideSegment(origin: Incarnation, end: number, lo: number, to: number): TidemarkError {
   return new TidemarkError(
     "LOG_GAP",
-    `the peer holds ${origin} up to ${end}, inside a segment from ${lo} to ${to}; this version can't cut it`,
+    `the peer holds ${origin} up to ${end}, inside a commit from ${lo} to ${to}: the two sides committed differently`,
     { data: { origin, expected: end + 1, got: lo } },
   );
 }

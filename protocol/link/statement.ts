@@ -3,10 +3,10 @@ import type { Log } from "../../core/log.ts";
 import type { Incarnation } from "../../core/event.ts";
 import type { History } from "../../core/history.ts";
 import type { Mark } from "../../core/marks.ts";
-import { zeroHash } from "../../core/segment.ts";
+import { lastOf, zeroHash } from "../../core/segment.ts";
 import { type Verdict, agreement, compare } from "./comparison.ts";
 import type { Statement } from "./frames.ts";
-import { type Holding, positionsToCheck, spacedMarks } from "./heads.ts";
+import { type Claim, type Holding, positionsToCheck, spacedMarks } from "./heads.ts";
 import { maxMarks } from "./limits.ts";
 import type { PartialSegment } from "./reassembly.ts";
 import type { LogStatement } from "./session.ts";
@@ -61,7 +61,15 @@ async function holdingOf(log: Log, history: History, memory: LinkMemory): Promis
   };
 }
 
-async function marksOf(log: Log, { origin, end, marks }: History, memory: LinkMemory): Promise<Mark[]> {
+/** With the end of the last cover: where the histories part after it, the owner can tell. */
+async function marksOf(log: Log, history: History, memory: LinkMemory): Promise<Mark[]> {
+  const { end, edge } = history;
+  const marks = await chosenMarks(log, history, memory);
+  if (edge === undefined || edge.seq >= end || marks.some(({ seq }) => seq === edge.seq)) return marks;
+  return [...marks.slice(-(maxMarks - 1)), edge].toSorted((a, b) => a.seq - b.seq);
+}
+
+async function chosenMarks(log: Log, { origin, end, marks }: History, memory: LinkMemory): Promise<Mark[]> {
   if (origin === log.incarnation && memory.focus !== undefined) {
     return log.boundaries(origin, memory.focus.from, memory.focus.to, maxMarks);
   }
@@ -90,7 +98,7 @@ export async function compareOwn(log: Log, peer: Statement, memory: LinkMemory):
   if (claim === undefined) return hole === undefined ? { kind: "agrees" } : lost;
   const hashes = new Map<number, Uint8Array>();
   for (const seq of positionsToCheck(claim, end)) {
-    const hash = await log.hashAt(incarnation, seq);
+    const hash = (await log.hashAt(incarnation, seq)) ?? (await acked(log, claim, seq));
     if (hash !== undefined) hashes.set(seq, hash);
   }
   const compared = { end, claim, hashes, agreed: memory.focus?.from };
@@ -107,4 +115,12 @@ export async function compareOwn(log: Log, peer: Statement, memory: LinkMemory):
     boundaryAfter: async (seq) =>
       (await log.boundaries(incarnation, seq, end, Number.MAX_SAFE_INTEGER))[0]?.seq,
   });
+}
+
+/** What this side covered of its own the peer had acked, after the histories were compared: there both are the same. */
+async function acked(log: Log, { end, hash, marks }: Claim, seq: number): Promise<Uint8Array | undefined> {
+  const [segment] = await log.readOrigin(log.incarnation, seq, 1);
+  const isCovered = segment?.cover !== undefined && seq < lastOf(segment);
+  if (!isCovered) return undefined;
+  return seq === end ? hash : marks.find((mark) => mark.seq === seq)?.hash;
 }

@@ -315,10 +315,11 @@ export class Log implements Replica, CommitSource {
     this.#position = stored.position + stored.count - 1;
     this.#waitingBytes -= segment.events.length;
     this.#sinceCheckpoint += events.length;
-    if (own) this.#state.time = last.time;
-    if (own) this.#tail.add(segment);
-    else {
-      const last = events.at(-1);
+    const last = events.at(-1);
+    if (own) {
+      this.#state.time = last?.time ?? this.#state.time;
+      this.#tail.add(segment);
+    } else {
       if (last !== undefined) this.#clock.follow(last.time);
       // Of a cover all has been seen, though not all of it is kept.
       this.#noteSeen({ origin: segment.origin, seq: lastOf(segment) });

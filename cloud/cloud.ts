@@ -55,6 +55,9 @@ export class Cloud {
   readonly #nodes = new Map<string, Log>();
   readonly #opening = new Map<string, Promise<Log>>();
   readonly #conflicts = new Map<string, ConflictReactor>();
+  /** Settles when all logs are open: what reactors have to catch up on must not hold that up. */
+  readonly #started: Promise<void>;
+  #setStarted: () => void = () => {};
   /** Nodes whose logs are being erased. */
   readonly #erasing = new Map<string, Promise<void>>();
   readonly #nodeListeners = new Set<(node: string, log: Log) => void>();
@@ -80,6 +83,7 @@ export class Cloud {
   private constructor(options: CloudOptions, { committer, cluster, versionBase }: Opened) {
     const { environment, product, compressor, onFailure } = options;
     this.#options = options;
+    this.#started = new Promise((resolve) => (this.#setStarted = resolve));
     this.#committer = committer;
     this.cluster = cluster;
     const { clock, random } = environment;
@@ -217,6 +221,7 @@ export class Cloud {
       replica: log,
       committer: this.#committer,
       environment: this.#options.environment,
+      after: this.#started,
     });
     await conflicts.open();
     this.#conflicts.set(node, conflicts);
@@ -238,6 +243,7 @@ export class Cloud {
   }
 
   #start(): void {
+    this.#options.environment.timers.soon(this.#setStarted);
     this.#controller = createDeviceController({
       cluster: this.cluster,
       nodes: () => this.#nodes.keys(),

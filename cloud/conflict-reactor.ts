@@ -32,6 +32,8 @@ export interface ConflictReactorOptions {
   readonly replica: Replica;
   readonly committer: Committer;
   readonly environment: Environment;
+  /** It appends nothing before this is settled. */
+  readonly after: Promise<void>;
 }
 
 export class ConflictReactor {
@@ -42,14 +44,17 @@ export class ConflictReactor {
   /** Where the log ended when it was looked through for records. */
   #lookedTo = 0;
 
-  constructor({ replica, committer, environment }: ConflictReactorOptions) {
+  constructor({ replica, committer, environment, after }: ConflictReactorOptions) {
     this.#replica = replica;
     this.#outbox = new Outbox({
       name: "conflicts",
       replica,
       committer,
       environment,
-      act: (events) => this.#act(events),
+      act: async (events) => {
+        await after;
+        await this.#act(events);
+      },
     });
   }
 

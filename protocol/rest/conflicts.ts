@@ -92,7 +92,7 @@ interface Found {
 
 export class Conflicts {
   readonly #options: ConflictsOptions;
-  readonly #finders = new Map<Log, Finder>();
+  readonly #finders = new WeakMap<Log, Finder>();
 
   constructor(options: ConflictsOptions) {
     this.#options = options;

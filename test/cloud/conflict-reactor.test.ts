@@ -33,7 +33,8 @@ class Pair {
 
   async react(): Promise<void> {
     const { log: replica, committer } = this.cloud;
-    this.#reactor = new ConflictReactor({ replica, committer, environment: this.world.environment });
+    const { environment } = this.world;
+    this.#reactor = new ConflictReactor({ replica, committer, environment, after: Promise.resolve() });
     await this.world.run(this.#reactor.open());
   }
 

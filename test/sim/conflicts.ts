@@ -1,21 +1,29 @@
 /** Whether both sides name the same winners, and each conflict was recorded once: told from the events alone. */
+import type { Cloud } from "../../cloud/cloud.ts";
 import { type Event, eventId, sideOf } from "../../core/event.ts";
 import type { Log } from "../../core/log.ts";
 import { currentLife } from "../../core/registers.ts";
-import { deviceList } from "../../protocol/devices/twin-view.ts";
+import type { Edge } from "../../edge/edge.ts";
+
+interface Views {
+  readonly node: string;
+  readonly cloud: Cloud;
+  readonly edge: Edge;
+}
+
+/** What the cloud and the node answer, when asked for the same device. */
+export function* unequalWinners({ node, cloud, edge }: Views): Generator<string> {
+  for (const here of edge.devices.list(undefined)) {
+    const there = cloud.devices.get(here.namespace, here.name);
+    const [above, below] = [there, here].map((view) => JSON.stringify(view));
+    if (above !== below) yield `${node}: the cloud says ${above}, and the node ${below}`;
+  }
+}
 
 interface Pair {
   readonly node: string;
+  /** The cloud's replica of the node's log. */
   readonly above: Log;
-  readonly below: Log;
-}
-
-export function* unequalWinners({ node, above, below }: Pair): Generator<string> {
-  const devices = [above, below].map((log) => deviceList(log.registers, node));
-  const [there, here] = devices.map((views) => views.map((view) => JSON.stringify(view)));
-  for (const [index, view] of (there ?? []).entries()) {
-    if (view !== here?.[index]) yield `${node}: the cloud says ${view}, and the node ${here?.[index]}`;
-  }
 }
 
 /** @param events the cloud's replica, in order of position */

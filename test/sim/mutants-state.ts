@@ -127,4 +127,31 @@ const twins: readonly Mutant[] = [
   ),
 ];
 
-export const stateMutants: readonly Mutant[] = [...folds, ...twins];
+const conflicts: readonly Mutant[] = [
+  broken(
+    "a conflict that was recorded before a crash is recorded again",
+    "cloud/conflict-reactor.ts",
+    "if (this.#recorded.has(pair)) continue;",
+    "",
+  ),
+  broken(
+    "a conflict with an event of the cloud that came later is not recorded",
+    "cloud/conflict-reactor.ts",
+    "if (found === undefined) continue;",
+    'if (found === undefined || sideOf(event.origin) === "cloud") continue;',
+  ),
+  broken(
+    "a node does not read the policy by which a conflict is decided",
+    "cloud/device-controller-plan.ts",
+    "...(annotations && { annotations: without(annotations, lastApplied) }),",
+    '...(annotations && { annotations: without(annotations, lastApplied, "tidemark.io/conflict-policy") }),',
+  ),
+  broken(
+    "a conflict's winner is not read off the node's log, but off what was declared",
+    "cloud/devices.ts",
+    "there ? log.registers : this.#cloud.cluster.registers",
+    "there && declared === undefined ? log.registers : this.#cloud.cluster.registers",
+  ),
+];
+
+export const stateMutants: readonly Mutant[] = [...folds, ...twins, ...conflicts];

@@ -24,6 +24,7 @@ for (let seed = first; seed < first + runs; seed += 1) {
   const options = { ...all, faults: new Map([...all.faults].filter(([kind]) => !without.has(kind))) };
   if (runs === 1) console.log(describe(options));
   const { failures, hash, turns, healedMs, lines } = await runSeed(options, print);
+  if ((seed - first) % 500 === 499) console.error(`${seed - first + 1} runs, ${failed} failed`);
   if (failures.length === 0) {
     if (runs === 1) console.log(`agreed after ${healedMs / 1000} s, ${turns} turns, trace ${hash}`);
     continue;

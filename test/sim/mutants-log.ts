@@ -168,7 +168,7 @@ const losses: readonly Mutant[] = [
       {
         file: "protocol/link/session.ts",
         find: "if (isPart || isHealing) return;",
-        replace: "if (isPart || isHealing || claim !== undefined) return;",
+        replace: "if (isPart || isHealing || incarnation.length > 0) return;",
       },
     ],
   },

@@ -1,5 +1,7 @@
 /** What the devices' own topics have to say about a batch of events: pure, so that the same events say the same. */
+import { clockCorrected } from "../../core/clock.ts";
 import { type Event, type EventId, eventId } from "../../core/event.ts";
+import { originOpened } from "../../core/generations.ts";
 import { type Life, type Registers, currentLife, lifeOf } from "../../core/registers.ts";
 import { type Member } from "./answers.ts";
 import { declaredDevices, readDeclaration } from "./declaration.ts";
@@ -27,6 +29,9 @@ export function touchedDevices(events: readonly Event[], registers: Registers): 
   const touched = new Map<string, Event>();
   for (const event of events) {
     const { type, key } = event;
+    if (type === clockCorrected || type === originOpened) {
+      for (const device of disputed(registers)) touched.set(device, event);
+    }
     if (type !== twinReported && type !== twinDesired && event.class !== "resource") continue;
     if (!isDevice(event)) {
       for (const device of inConflictUnder(key, registers)) touched.set(device, event);
@@ -119,6 +124,17 @@ function inConflictUnder(key: string, registers: Registers): string[] {
     const inConflict = readTwins(registers, declaration).some(({ conflict }) => conflict !== undefined);
     return inConflict ? [declaration.key] : [];
   });
+}
+
+/** Devices of which both sides want something: a clock put right, or a new order of incarnations, may say who wins. */
+function* disputed(registers: Registers): Generator<string> {
+  for (const key of registers.objects.keys()) {
+    for (const [slot, { cloud, node }] of currentLife(registers, key)?.slots ?? []) {
+      if (!isDesiredSlot(slot) || cloud === undefined || node === undefined) continue;
+      yield key;
+      break;
+    }
+  }
 }
 
 function isDevice(event: Event): boolean {

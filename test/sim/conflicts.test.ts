@@ -103,6 +103,26 @@ t.test("a policy that is changed while apart is the one that both go by", async 
   await scenario.end();
 });
 
+t.test("a clock that is put right decides a conflict anew, and the device is told", async (t) => {
+  const scenario = await Scenario.begin(t);
+  scenario.nodeHost.clock.skewMs = 3_600_000;
+  scenario.partition(true);
+  const wished = await scenario.wish();
+  await scenario.run(1000);
+  await scenario.desire("20");
+  scenario.partition(false);
+  await scenario.agrees();
+  t.match(temp(t, scenario), { desired: { value: wished } }, "the later one, as the clocks say");
+  t.notOk(scenario.nodeHost.bus.deltas.has("default/d1 temp 20"));
+  scenario.nodeHost.clock.skewMs = 0;
+  // Says nothing of what is wanted; the log's correction comes before it.
+  scenario.workload.sayState(scenario.nodeHost, "d1", "ok");
+  await scenario.agrees();
+  t.match(temp(t, scenario), { desired: { value: "20" }, conflict: { lost: { value: wished } } });
+  t.ok(scenario.nodeHost.bus.deltas.has("default/d1 temp 20"));
+  await scenario.end();
+});
+
 t.test("a cloud that is killed again and again while the two meet makes each record once", async (t) => {
   const scenario = await Scenario.begin(t);
   scenario.partition(true);

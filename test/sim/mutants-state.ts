@@ -72,6 +72,12 @@ const twins: readonly Mutant[] = [
     "if (this.#bus.publish(topic, payload) || topic !== undefined) return;",
   ),
   broken(
+    "a winner that a corrected clock decides anew is told to nobody",
+    "protocol/devices/changes.ts",
+    "if (type === clockCorrected || type === originOpened) {",
+    'if (type === originOpened && key === "") {',
+  ),
+  broken(
     "an outbox forgets what it had not acted on when it failed",
     "core/reactor.ts",
     "if (events.length > 0) await act(events);\n      this.#cursor = last;",

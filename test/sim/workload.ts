@@ -104,8 +104,7 @@ export class Workload {
     if (host.product === undefined) return;
     const dice = random.fraction();
     if (dice < 0.1) this.wish(host, device, random.pick(writable));
-    else if (dice < 0.18)
-      this.#say(host, `${device}/state/update`, { state: random.pick(["online", "offline", "ok"]) });
+    else if (dice < 0.18) this.sayState(host, device, random.pick(["online", "offline", "ok"]));
     else if (dice < 0.21) this.#badInput(host, device);
     else if (dice < 0.24) this.#say(host, `${device}/twin/update`, { twin: { extra: null } });
     else {
@@ -119,6 +118,10 @@ export class Workload {
 
   #value(property: string): string {
     return this.#cluster.ledger.nextValue(numbers.includes(property) ? "" : "v");
+  }
+
+  sayState(host: NodeHost, device: string, state: string): void {
+    this.#say(host, `${device}/state/update`, { state });
   }
 
   /** @returns the value */

@@ -20,10 +20,24 @@ export function namingFlag(error: unknown, flags: PortFlags): unknown {
   return portTaken(Number(port), flag, error);
 }
 
+/** What the configuration calls what a flag sets; the API's port is set by its flag alone. */
+const keys: Readonly<Record<string, string>> = {
+  "--link-port": "modules.cloudHub.websocket.port",
+  "--mqtt-port": "modules.eventBus.mqttServerInternal",
+  "--edge-api-port": "modules.metaManager.metaServer.server",
+};
+
 export function portTaken(port: number, flag: string, cause?: unknown): TidemarkError {
+  const key = keys[flag];
+  const named = key === undefined ? flag : `${flag} (in a configuration: ${key})`;
   return new TidemarkError(
     "PORT_TAKEN",
-    `port ${port} (${flag}) is taken: end what listens there, or choose another with ${flag}`,
-    { cause, data: { port, flag } },
+    `port ${port} (${flag}) is taken: end what listens there, or choose another with ${named}`,
+    { cause, data: { port, flag, ...(key !== undefined && { key }) } },
   );
+}
+
+/** The port to ask for the next time: where any was asked for, the one that `url` was given, since others know it now. */
+export function keptPort(asked: number, url: string): number {
+  return asked === 0 ? Number(new URL(url).port) : asked;
 }

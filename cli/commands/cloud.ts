@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type Act, example } from "../act.ts";
 import type { Context } from "../context.ts";
-import { parsePort } from "../port-option.ts";
+import { keptPort, parsePort } from "../port-option.ts";
 
 interface CloudOptions {
   readonly linkPort: number;
@@ -24,7 +24,8 @@ export function addCloud(program: Command, act: Act): void {
 }
 
 async function runCloud(context: Context, options: CloudOptions): Promise<number> {
-  const { linkPort, apiPort, bindAddress, advertiseAddress = [] } = options;
+  const { bindAddress, advertiseAddress = [] } = options;
+  let { linkPort, apiPort } = options;
   const [{ startCloud }, { stderrLogger }, { serve }] = await Promise.all([
     import("../../cloud/cloud-process.ts"),
     import("../../protocol/adapters/environment.ts"),
@@ -35,8 +36,8 @@ async function runCloud(context: Context, options: CloudOptions): Promise<number
   return serve(context, {
     logger,
     ports: { "--link-port": linkPort, "--api-port": apiPort },
-    start: (onProgress) =>
-      startCloud({
+    start: async (onProgress) => {
+      const running = await startCloud({
         dataDir: context.dataDir,
         host: bindAddress,
         linkPort,
@@ -44,6 +45,10 @@ async function runCloud(context: Context, options: CloudOptions): Promise<number
         advertiseAddresses: advertiseAddress,
         logger,
         onProgress,
-      }),
+      });
+      linkPort = keptPort(linkPort, running.addresses.link);
+      apiPort = keptPort(apiPort, running.addresses.api);
+      return running;
+    },
   });
 }

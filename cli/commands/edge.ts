@@ -3,7 +3,7 @@ import { TidemarkError } from "../../core/errors.ts";
 import { type Act, example } from "../act.ts";
 import type { Context } from "../context.ts";
 import { findPlaces } from "../places.ts";
-import { parsePort } from "../port-option.ts";
+import { keptPort, parsePort } from "../port-option.ts";
 
 interface EdgeOptions {
   readonly cloud: string;
@@ -31,7 +31,8 @@ export function addEdge(program: Command, act: Act): void {
 }
 
 async function runEdge(context: Context, options: EdgeOptions): Promise<number> {
-  const { cloud, mqttPort, mqttBindAddress, edgeApiPort } = options;
+  const { cloud, mqttBindAddress } = options;
+  let { mqttPort, edgeApiPort } = options;
   if (!URL.canParse(cloud) || !cloud.startsWith("wss://"))
     throw new TidemarkError("USAGE", `--cloud ${cloud} is no address of a cloud: write wss://HOST:PORT`);
   const node = context.node ?? (await onlyNode(context.dataDir));
@@ -45,8 +46,8 @@ async function runEdge(context: Context, options: EdgeOptions): Promise<number> 
   return serve(context, {
     logger,
     ports: { "--mqtt-port": mqttPort, "--edge-api-port": edgeApiPort },
-    start: (onProgress) =>
-      startEdge({
+    start: async (onProgress) => {
+      const running = await startEdge({
         dataDir: context.dataDir,
         node,
         cloudUrl: cloud,
@@ -55,7 +56,11 @@ async function runEdge(context: Context, options: EdgeOptions): Promise<number> 
         apiPort: edgeApiPort,
         logger,
         onProgress,
-      }),
+      });
+      mqttPort = keptPort(mqttPort, running.addresses.mqtt);
+      edgeApiPort = keptPort(edgeApiPort, running.addresses.edgeApi);
+      return running;
+    },
   });
 }
 

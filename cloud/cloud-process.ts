@@ -67,6 +67,10 @@ export async function startCloud(options: CloudProcessOptions): Promise<RunningC
   const directory = join(options.dataDir, "cloud");
   const closers = new Closers();
   try {
+    const running = await start(options, directory, closers);
+    if (!running.isSuspect) return running;
+    // What is damaged was found: it is put right before anything more is written there.
+    await closers.close();
     return await start(options, directory, closers);
   } catch (error) {
     // Why it did not start says more than what went wrong on the way back.
@@ -79,7 +83,7 @@ async function start(
   options: CloudProcessOptions,
   directory: string,
   closers: Closers,
-): Promise<RunningCloud> {
+): Promise<RunningCloud & { readonly isSuspect: boolean }> {
   const { host, linkPort, apiPort, advertiseAddresses, logger, onProgress } = options;
   const pkiDir = join(directory, "pki");
   const authority = await ensureAuthority(pkiDir);
@@ -130,7 +134,7 @@ async function start(
   const run: RunFile = { pid: process.pid, version: productVersion, addresses };
   await writeRunFile(directory, run);
   closers.add(() => removeRunFile(directory));
-  return { addresses, failed, stop: () => closers.close() };
+  return { addresses, failed, stop: () => closers.close(), isSuspect: store.isSuspect };
 }
 
 interface View {

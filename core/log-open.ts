@@ -13,11 +13,11 @@ import type { Event, Incarnation, Seen, Side } from "./event.ts";
 import { otherSide, sideOf } from "./event.ts";
 import { hasCode } from "./errors.ts";
 import { generationOf, readOpened } from "./generations.ts";
-import type { History } from "./history.ts";
+import type { History, Range } from "./history.ts";
 import { mintIncarnation } from "./incarnation.ts";
 import type { LogOptions } from "./log-options.ts";
 import { type Registers, registersProjection } from "./registers.ts";
-import { type Problem, historyOf, replay } from "./replay.ts";
+import { type Problem, historyOf, rangeText, replay } from "./replay.ts";
 import type { Store } from "./store-port.ts";
 
 export interface LogState {
@@ -73,6 +73,7 @@ export async function openLog(options: LogOptions): Promise<LogState> {
         ...problem,
       },
     );
+    await store.suspect(`${id} ${rangeText(problem)}`);
   }
   identity ??= freshIdentity(options);
   return {
@@ -172,5 +173,22 @@ export function checkpoint(options: LogOptions, state: LogState, position: numbe
 /** Removes all checkpoints: the next time, the log is read from its start. */
 export async function dropCheckpoints({ committer, id }: LogOptions): Promise<void> {
   for (const name of await committer.store.names(checkpointPrefix(id))) committer.put(name, undefined);
+  await committer.flush();
+}
+
+/** Commits what waits, and removes all checkpoints. */
+export async function readFromStart(options: LogOptions): Promise<void> {
+  await options.committer.flush();
+  await dropCheckpoints(options);
+}
+
+/** Notes positions as taken out. Resolves when that is on the disk. */
+export async function noteRemoved(
+  { committer, id }: LogOptions,
+  state: LogState,
+  positions: readonly Range[],
+): Promise<void> {
+  state.identity = { ...state.identity, removed: [...state.identity.removed, ...positions] };
+  committer.put(identityName(id), encodeIdentity(state.identity));
   await committer.flush();
 }

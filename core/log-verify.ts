@@ -1,7 +1,7 @@
 import { type Incarnation } from "./event.ts";
 import type { History } from "./history.ts";
 import type { Log } from "./log.ts";
-import { type ReplayResult, absorbBeyond, historyOf, replay } from "./replay.ts";
+import { type Problem, type ReplayResult, absorbBeyond, historyOf, replay } from "./replay.ts";
 import { hex } from "./segment.ts";
 
 export type { Log } from "./log.ts";
@@ -21,6 +21,8 @@ export async function verifyLog(log: Log, onProgress?: (events: number) => void)
   const histories = new Map<Incarnation, History>();
   // Where an incarnation ends is said by the log itself: what was past that is not missing.
   for (const { origin, closedAt } of log.histories.values()) historyOf(histories, origin).closedAt = closedAt;
+  // What the log says that it holds: a checkpoint may say so of what is not there any more.
+  const said = [...log.histories.values()].map(({ origin, end }) => ({ origin, end }));
   const result = await replay({
     store,
     log: log.id,
@@ -41,5 +43,27 @@ export async function verifyLog(log: Log, onProgress?: (events: number) => void)
       hash: hex(history.hash),
     };
   }
+  for (const { origin, end } of said) {
+    const { end: found, top } = historyOf(histories, origin);
+    // Where there is a hole, that is a problem already.
+    if (top === found && found < end) {
+      result.problems.push({ code: "LOG_GAP", origin, from: found + 1, to: end });
+    }
+  }
   return { result, origins };
+}
+
+/**
+ * As `verifyLog`, of a log in use: damage that it did not know of, behind a checkpoint, it knows of from then on. It is
+ * reported, and asked back from the peer, until it is there.
+ */
+export async function recheckLog(log: Log): Promise<VerifyResult> {
+  const verified = await verifyLog(log);
+  const isKnown = ({ origin, from, to }: Problem): boolean =>
+    log.problems.some((known) => known.origin === origin && known.from <= from && to <= known.to);
+  const [first] = verified.result.problems.filter((problem) => !isKnown(problem));
+  if (first !== undefined) {
+    await log.readAgain(`${first.code}: ${first.origin ?? "positions"} ${first.from} to ${first.to}`);
+  }
+  return verified;
 }

@@ -24,7 +24,7 @@ import { type Done, Group } from "./group.ts";
 import { History, type Range } from "./history.ts";
 import { mintIncarnation } from "./incarnation.ts";
 import { eventsOf } from "./cover.ts";
-import { type LogState, checkpoint, dropCheckpoints, fold, openLog } from "./log-open.ts";
+import { type LogState, checkpoint, fold, noteRemoved, openLog, readFromStart } from "./log-open.ts";
 import { moveTail } from "./log-move.ts";
 import type { LogOptions, VisibleListener } from "./log-options.ts";
 import { type LogStatus, refusalOf } from "./log-status.ts";
@@ -96,8 +96,9 @@ export class Log implements Replica, CommitSource {
     this.#options = options;
     this.id = options.id;
     this.side = options.side;
-    this.#reader = new LogReader(options, (history, found) => {
-      this.#lookAgain(history, found);
+    this.#reader = new LogReader(options, (damaged, found) => {
+      // What was looked at since need not be again.
+      if (this.histories.get(damaged.origin) === damaged) void this.readAgain(found.message);
     });
     this.#state = state;
     this.#position = state.position;
@@ -126,7 +127,8 @@ export class Log implements Replica, CommitSource {
   }
 
   get problems(): readonly Problem[] {
-    return this.#state.problems.filter((problem) => isOpen(problem, this.#state.histories));
+    const { problems, histories, identity } = this.#state;
+    return problems.filter((problem) => isOpen(problem, histories, identity.removed));
   }
 
   /** What a walk over the stored log needs. */
@@ -398,22 +400,21 @@ export class Log implements Replica, CommitSource {
   }
 
   /** A checkpoint hides damage in what came before it: where that is found, all of the log is read again. */
-  #lookAgain(damaged: History, found: TidemarkError): void {
-    const { committer, environment } = this.#options;
-    // What is looked at already, or was since, need not be again.
-    if (this.#status !== "open" || this.histories.get(damaged.origin) !== damaged) return;
-    environment.logger.log("error", "damage was found in the log, all of it is read again", {
-      log: this.id,
-      reason: found.message,
-    });
+  async readAgain(reason: string): Promise<void> {
+    if (this.#status !== "open") return this.#recovery;
+    const { logger } = this.#options.environment;
+    logger.log("error", "damage was found in the log, all of it is read again", { log: this.id, reason });
     this.#status = "recovering";
-    this.#recovery = committer
-      .flush()
-      .then(() => dropCheckpoints(this.#options))
-      .then(() => this.#reopen());
-    this.#recovery.catch((cause: unknown) => {
+    this.#recovery = readFromStart(this.#options).then(() => this.#reopen());
+    await this.#recovery.catch((cause: unknown) => {
       this.failed(new TidemarkError("LOG_COMMIT_FAILED", messageOf(cause), { cause }));
     });
+  }
+
+  /** Positions that are not missed any more. Resolves when that is on the disk. */
+  async accountFor(positions: readonly Range[]): Promise<void> {
+    this.#assertOpen();
+    await noteRemoved(this.#options, this.#state, positions);
   }
 
   vector(): Record<Incarnation, number> {

@@ -66,14 +66,37 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
     const { origin, hole } = history;
     if (hole !== undefined) walk.problems.push({ code: "LOG_GAP", origin, ...hole });
   }
-  return { ...walk, problems: walk.problems.filter((problem) => isOpen(problem, options.histories)) };
+  return {
+    ...walk,
+    problems: walk.problems.filter((problem) => isOpen(problem, options.histories, removed)),
+  };
 }
 
-/** Whether what was lost has not come back since, and is not past the end at which its incarnation was closed. */
-export function isOpen({ origin, from, to }: Problem, histories: ReadonlyMap<Incarnation, History>): boolean {
-  if (origin === undefined) return true;
+/**
+ * Whether what was lost has not come back since, and is not past the end at which its incarnation was closed. Of what
+ * was lost with its name, whether its positions are not accounted for.
+ */
+export function isOpen(
+  { origin, from, to }: Problem,
+  histories: ReadonlyMap<Incarnation, History>,
+  removed: readonly Range[],
+): boolean {
+  if (origin === undefined) return !removed.some((range) => range.from <= from && to <= range.to);
   const { end = 0, closedAt = to } = histories.get(origin) ?? {};
   return end < to && from <= closedAt;
+}
+
+/** `ORIGIN/FROM-TO`, or `positions/FROM-TO` where the origin is not known. */
+export function rangeText({
+  origin,
+  from,
+  to,
+}: {
+  origin?: string | null | undefined;
+  from: number;
+  to: number;
+}): string {
+  return `${origin ?? "positions"}/${from}-${to}`;
 }
 
 function missing(from: number, to: number, removed: readonly Range[], problems: Problem[]): void {

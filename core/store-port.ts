@@ -46,6 +46,11 @@ export interface Store {
    * gone from the disk. Nobody appends to it meanwhile. What a crash cuts short is finished when the store is opened.
    */
   erase(log: LogId): Promise<void>;
+  /**
+   * Damage was found: what is stored is rebuilt, from what can be read, when the store is opened next. Not again for the
+   * same finding, where what was lost is still missing then.
+   */
+  suspect(finding: string): Promise<void>;
   /** Bytes on the disk, roughly. */
   sizeBytes(): Promise<number>;
   /** Waits for commits under way. Idempotent. */

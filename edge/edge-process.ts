@@ -63,6 +63,10 @@ export async function startEdge(options: EdgeProcessOptions): Promise<RunningEdg
   checkNodeName(options.node);
   const closers = new Closers();
   try {
+    const running = await start(options, closers);
+    if (!running.isSuspect) return running;
+    // What is damaged was found: it is put right before anything more is written there.
+    await closers.close();
     return await start(options, closers);
   } catch (error) {
     // Why it did not start says more than what went wrong on the way back.
@@ -71,7 +75,10 @@ export async function startEdge(options: EdgeProcessOptions): Promise<RunningEdg
   }
 }
 
-async function start(options: EdgeProcessOptions, closers: Closers): Promise<RunningEdge> {
+async function start(
+  options: EdgeProcessOptions,
+  closers: Closers,
+): Promise<RunningEdge & { readonly isSuspect: boolean }> {
   const { node, mqttHost, mqttPort, apiPort, logger, onProgress } = options;
   const directory = join(options.dataDir, "edge", node);
   const store = new LevelStore(join(directory, "log"));
@@ -123,7 +130,7 @@ async function start(options: EdgeProcessOptions, closers: Closers): Promise<Run
   view.addresses = addresses;
   await writeRunFile(directory, { pid: process.pid, version: productVersion, addresses });
   closers.add(() => removeRunFile(directory));
-  return { addresses, failed, stop: () => closers.close() };
+  return { addresses, failed, stop: () => closers.close(), isSuspect: store.isSuspect };
 }
 
 interface View {

@@ -10,6 +10,7 @@ import { EventLines, type LogTextOptions, eventText, statsText, verifyText } fro
 import { resolveEventId, shortOrigins } from "../names.ts";
 import { Progress } from "../progress.ts";
 import { type SideOptions, sideOption } from "../side.ts";
+import { addLogRepair } from "./log-repair.ts";
 import { type LogRef, type Query, type Target, logPath, logQuery, openTarget } from "../target.ts";
 
 interface LogOptions extends SideOptions {
@@ -46,6 +47,7 @@ export function addLog(program: Command, act: Act): void {
       example("npx tidemark log verify", "npx tidemark log verify --node edge-node-1 --side node"),
     )
     .action(act(verify));
+  addLogRepair(log, act);
   logCommand(log, "stats")
     .description("Say how much there is of what.")
     .addHelpText("after", example("npx tidemark log stats --cluster --json"))

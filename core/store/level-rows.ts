@@ -67,9 +67,12 @@ export function beginErasing(database: Database, log: LogId): Promise<void> {
 
 /** The logs whose erasing a crash cut short. */
 export async function erasingLogs(database: Database): Promise<LogId[]> {
+  const logs: LogId[] = [];
   const range = { gte: erasingPrefix, lt: `${erasingPrefix}\u007f` };
-  const keys = await database.keys(range).all();
-  return keys.map((key) => key.slice(erasingPrefix.length) as LogId);
+  for await (const rows of rowsOf(range, { database })) {
+    for (const [key] of rows) logs.push(key.slice(erasingPrefix.length) as LogId);
+  }
+  return logs;
 }
 
 /** Takes out all that is of a log, so that its bytes are gone from the disk. Begun before; may be done again. */

@@ -5,13 +5,14 @@
  * Nothing LevelDB returns is believed before its seal fits: it skips damage in its write-ahead log without a word, and
  * does not look at the checksums of its tables when it reads them.
  */
-import { mkdir, readdir, stat } from "node:fs/promises";
+import { access, mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Level } from "level";
-import { TidemarkError } from "../errors.ts";
+import { TidemarkError, hasCode } from "../errors.ts";
 import type { Incarnation, LogId } from "../event.ts";
 import type { LogShape, NamedValue, ReadRecord, Store, StoreBatch, StoredSegment } from "../store-port.ts";
-import { commitError, openError, readError, storeClosed, storeDamaged } from "./level-errors.ts";
+import { damageNoted, noteDamage, rebuild, rebuiltFor, undoRename } from "./level-rebuild.ts";
+import { commitError, isDamage, openError, readError, storeClosed, storeDamaged } from "./level-errors.ts";
 import {
   logOf,
   originPrefix,
@@ -58,6 +59,9 @@ export interface LevelStoreOptions {
 
 export class LevelStore implements Store {
   readonly directory: string;
+  /** Whether damage was found since it was made: to be closed, and opened again. */
+  isSuspect = false;
+  #rebuiltFor: ReadonlySet<string> = new Set();
   readonly #sync: boolean;
   #database: Database | undefined;
   /** Opening and closing take turns. */
@@ -102,8 +106,11 @@ export class LevelStore implements Store {
     if (this.#database !== undefined) return;
     let database: Database | undefined;
     try {
+      await access(this.directory).catch(() => undoRename(this.directory));
       await mkdir(this.directory, { recursive: true, mode: 0o700 });
       await this.#refuseHeadless();
+      const findings = await damageNoted(this.directory);
+      if (findings.length > 0) await this.#rebuild(findings);
       database = new Level<string, Uint8Array>(this.directory, {
         keyEncoding: "utf8",
         valueEncoding: "view",
@@ -112,6 +119,7 @@ export class LevelStore implements Store {
       await this.#checkVersion(database);
       for (const log of await erasingLogs(database)) await eraseLog(database, log);
       this.#nextArrival = (await newestArrival(database)) + 1;
+      this.#rebuiltFor = await rebuiltFor(database);
     } catch (error) {
       await database?.close();
       throw openError(this.directory, error);
@@ -119,6 +127,21 @@ export class LevelStore implements Store {
     this.#database = database;
     this.#failure = undefined;
     this.#closing = false;
+  }
+
+  /** Where there is no room for a second one, the damaged one has to do. */
+  async #rebuild(findings: readonly string[]): Promise<void> {
+    try {
+      await rebuild(this.directory, findings);
+    } catch (error) {
+      if (!hasCode(openError(this.directory, error), "DISK_FULL")) throw error;
+    }
+  }
+
+  async suspect(finding: string): Promise<void> {
+    if (this.#rebuiltFor.has(finding)) return;
+    this.isSuspect = true;
+    await noteDamage(this.directory, finding);
   }
 
   /** Where CURRENT is missing LevelDB starts an empty store, and deletes the tables that are there. */
@@ -185,6 +208,8 @@ export class LevelStore implements Store {
       await chained.write({ sync: this.#sync });
     } catch (error) {
       this.#failure = commitError(this.directory, error);
+      // What LevelDB could not compact it can't compact the next time either.
+      if (isDamage(error)) await noteDamage(this.directory, this.#failure.message);
       throw this.#failure;
     }
   }

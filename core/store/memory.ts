@@ -231,6 +231,9 @@ export class MemoryStore implements Store {
     return this.#write({ entries: [], values: [], remove: [], erase: log });
   }
 
+  /** Damage does not spread here. */
+  async suspect(): Promise<void> {}
+
   async #write(write: Omit<Write, "digest">): Promise<void> {
     this.#opened();
     if (this.#closing) throw closed();

@@ -6,10 +6,12 @@
 import { TidemarkError, messageOf } from "../../core/errors.ts";
 import type { Incarnation } from "../../core/event.ts";
 import type { Log } from "../../core/log.ts";
+import { accountLost } from "../../core/log-repair.ts";
 import type { Environment } from "../../core/ports.ts";
 import type { Segment } from "../../core/segment.ts";
 import type { Transport } from "../transport.ts";
 import type { Hello, Welcome } from "./frames.ts";
+import type { Holding } from "./heads.ts";
 import {
   type Acceptance,
   type Closed,
@@ -118,6 +120,7 @@ export class Endpoint {
       case "established":
         this.#peer = output.peer;
         this.#follow();
+        void this.#accountLost();
         this.#options.onEstablished?.(output.peer);
         return;
       case "read":
@@ -201,7 +204,10 @@ export class Endpoint {
     const seq = lo + count - 1;
     this.#take({ kind: "durable", origin, seq });
     const log = this.#options.log();
-    if ((log.histories.get(origin)?.beyond.length ?? 0) === 0) return;
+    if ((log.histories.get(origin)?.beyond.length ?? 0) === 0) {
+      await this.#accountLost();
+      return;
+    }
     try {
       await log.settled();
       this.#filled(log, origin, seq);
@@ -223,6 +229,22 @@ export class Endpoint {
       message: "what was lost is back, and may have hidden a difference",
       retryAfterMs: 0,
     });
+  }
+
+  /** Where this side has all that the peer said it had, nothing that it lost is missing any more. */
+  async #accountLost(): Promise<void> {
+    const log = this.#options.log();
+    if (!log.problems.some(({ origin }) => origin === undefined)) return;
+    const isHere = ({ origin, end, missingTo }: Holding): boolean => {
+      const { end: held = 0, closedAt = end } = log.histories.get(origin) ?? {};
+      return missingTo === undefined && held >= Math.min(end, closedAt);
+    };
+    if (this.#peer?.holdings.every(isHere) !== true) return;
+    try {
+      await accountLost(log);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #fail(error: unknown): void {

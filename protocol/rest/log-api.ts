@@ -5,12 +5,13 @@
  *     GET /tidemark/v1/logs/LOG/events               ?from= &to= (positions) &last=N &follow=true   NDJSON, oldest first
  *                                                  ?since= &until= (instants: RFC 3339, ms since the epoch, -15m, now)
  *     GET /tidemark/v1/logs/LOG/events/ORIGIN/SEQ    one event
- *     GET /tidemark/v1/logs/LOG/verify               walks all that is stored
+ *     GET /tidemark/v1/logs/LOG/verify               walks all that is stored, and has what is damaged fetched again from
+ *                                                    the peer; ?refetch=false only looks
  *     GET /tidemark/v1/logs/LOG/stats
  *
  * `LOG` is a node's name, or `cluster` behind `?cluster=true` so that a node of that name can be asked for too.
  */
-import { type Log, type VerifyResult, verifyLog } from "../../core/log-verify.ts";
+import { type Log, type VerifyResult, recheckLog, verifyLog } from "../../core/log-verify.ts";
 import { calibratedTime } from "../../core/clock.ts";
 import { TidemarkError } from "../../core/errors.ts";
 import { type Event, clusterLog, isIncarnation, nodeLog, nodeOfLog } from "../../core/event.ts";
@@ -92,9 +93,14 @@ export async function serveLogs(
   if (verb === "events" && origin === undefined)
     return eventStream(log, request, { nowMs: source.now(), gone });
   if (verb === "events" && seq !== undefined) return oneEvent(log, origin as string, Number(seq));
-  if (verb === "verify" && origin === undefined) return jsonResponse(200, verifyRow(await verifyLog(log)));
+  if (verb === "verify" && origin === undefined) return verified(log, request);
   if (verb === "stats" && origin === undefined) return jsonResponse(200, statsOf(log));
   return undefined;
+}
+
+async function verified(log: Log, request: HttpRequest): Promise<HttpResponse> {
+  const onlyLooks = queryValue(request, "refetch") === "false";
+  return jsonResponse(200, verifyRow(await (onlyLooks ? verifyLog(log) : recheckLog(log))));
 }
 
 async function oneEvent(log: Log, origin: string, seq: number): Promise<HttpResponse> {

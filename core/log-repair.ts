@@ -1,0 +1,50 @@
+/** What a log can't get back from anyone: given up by a person, and noted. */
+import { TidemarkError } from "./errors.ts";
+import type { Body } from "./event.ts";
+import type { Log } from "./log.ts";
+import { type Problem, rangeText } from "./replay.ts";
+
+const logDropped = "log.dropped";
+
+/**
+ * Why a range can't be given up here; undefined when it can. A side's own live origin goes on under a new incarnation;
+ * of any other, whoever wrote it says where it ends.
+ */
+export function keepsBack(log: Pick<Log, "incarnation">, { origin }: Problem): string | undefined {
+  if (origin === undefined || origin === log.incarnation) return undefined;
+  return "the other side has it, or says at the next connection that it is lost there too; nothing waits for it";
+}
+
+/**
+ * Gives up what is missing: what this side wrote after a hole in its own events is appended again under a new
+ * incarnation, and positions that nothing names are accounted for. Each range is noted as `log.dropped`.
+ * @throws INVALID for a range that is kept back: nothing was changed
+ */
+export async function giveUp(log: Log, ranges: readonly Problem[]): Promise<void> {
+  for (const range of ranges) {
+    const reason = keepsBack(log, range);
+    if (reason !== undefined)
+      throw new TidemarkError("INVALID", `${rangeText(range)} is not given up: ${reason}`);
+  }
+  const own = log.histories.get(log.incarnation);
+  const isOwn = ranges.some(({ origin }) => origin === log.incarnation);
+  // What is past the hole follows nothing that anyone has.
+  if (isOwn && own?.hole !== undefined) await log.reincarnate(own.end);
+  await accountLost(log);
+  await log.appended(
+    ranges.map(({ origin, from, to }) => {
+      const body: Body = { origin: origin ?? null, from, to, reason: "damage" };
+      return { type: logDropped, class: "audit", key: `logs/${log.id}`, body };
+    }),
+  );
+}
+
+/**
+ * Both sides hold the same. Where nothing is known to be missing of any origin, what lay at positions that were lost with
+ * their names has come back at others. Resolves when that is noted on the disk.
+ */
+export async function accountLost(log: Log): Promise<void> {
+  const lost = log.problems.filter(({ origin }) => origin === undefined);
+  const isDense = [...log.histories.values()].every(({ hole }) => hole === undefined);
+  if (lost.length > 0 && isDense) await log.accountFor(lost.map(({ from, to }) => ({ from, to })));
+}

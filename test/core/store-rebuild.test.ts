@@ -1,0 +1,92 @@
+/** A damaged LevelDB is rebuilt from what can be read, before LevelDB itself falls over it. */
+import { existsSync, readFileSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import { LevelStore } from "../../core/store/level.ts";
+import { noteDamage } from "../../core/store/level-rebuild.ts";
+import { freshDirectory, raw } from "./store-raw.ts";
+import { bytes, manyBytes, node1, plain, plainAll, stored } from "./store-segments.ts";
+
+const segments = Array.from({ length: 300 }, (_, index) => stored({ lo: index + 1, padding: 60 }));
+
+/** A store with tables of several generations. */
+async function filled(directory: string): Promise<void> {
+  const store = new LevelStore(directory);
+  for (let from = 0; from < segments.length; from += 100) {
+    await store.open();
+    for (const segment of segments.slice(from, from + 100)) {
+      await store.commit({ segments: [segment], values: new Map([["value", bytes(`${segment.lo}`)]]) });
+    }
+    await store.close();
+  }
+}
+
+/** Spoils the compressed bytes of a block of each table: LevelDB can't compact it any more. */
+function spoil(directory: string): void {
+  for (const name of readdirSync(directory).filter((file) => file.endsWith(".ldb"))) {
+    const content = readFileSync(join(directory, name));
+    const middle = content.length >> 1;
+    content.fill(0xff, middle, middle + 60);
+    writeFileSync(join(directory, name), content);
+  }
+}
+
+t.test("what can be read is there, and LevelDB can compact it", async (t) => {
+  const directory = freshDirectory(t);
+  await filled(directory);
+  spoil(directory);
+  const store = new LevelStore(directory);
+  await store.open();
+  const readable = plainAll(
+    (await store.read(node1, 1, manyBytes)).filter(({ segment }) => segment !== undefined),
+  );
+  await store.suspect("node/x n1/3-4");
+  t.ok(store.isSuspect);
+  await store.close();
+  await store.open();
+  const records = await store.read(node1, 1, manyBytes);
+  t.same(plainAll(records.filter(({ segment }) => segment !== undefined)), readable, "all that was readable");
+  t.ok(readable.length > 100 && readable.length < 300, `${readable.length} of 300`);
+  t.same(
+    readdirSync(join(directory, "..")).filter((name) => /rebuilding|damaged/.test(name)),
+    [],
+  );
+
+  // An erasing compacts everything.
+  await store.erase(node1);
+  await store.commit({ segments: [stored({ lo: 1 })] });
+  await store.close();
+});
+
+t.test("for a finding it is rebuilt once: what is missing then is no damage of the store", async (t) => {
+  const directory = freshDirectory(t);
+  await filled(directory);
+  const store = new LevelStore(directory);
+  await store.open();
+  await store.suspect("a finding");
+  await store.close();
+  const again = new LevelStore(directory);
+  await again.open();
+  await again.suspect("a finding");
+  t.notOk(again.isSuspect);
+  t.notOk(existsSync(join(directory, "DAMAGED")));
+  await again.suspect("another");
+  t.ok(existsSync(join(directory, "DAMAGED")));
+  t.same(plain(await again.last(node1)), plain(segments.at(-1)));
+  await again.close();
+});
+
+t.test("a crash while it is rebuilt loses nothing", async (t) => {
+  const directory = freshDirectory(t);
+  await filled(directory);
+  await noteDamage(directory, "a finding");
+  // Between the two renames; and what an earlier try has left lies about.
+  renameSync(directory, `${directory}.damaged`);
+  await raw(`${directory}.rebuilding`, (database) => database.put("half", bytes("done")));
+  const store = new LevelStore(directory);
+  await store.open();
+  t.same(plainAll(await store.read(node1, 1, manyBytes)), plainAll(segments));
+  t.same(await store.get("value"), bytes("300"));
+  await store.close();
+  t.notOk(existsSync(`${directory}.damaged`) || existsSync(`${directory}.rebuilding`));
+});

@@ -1,5 +1,5 @@
 /** Logs as people read them. */
-import type { EventRow, StatsRow, VerifyRow } from "../protocol/rest/log-api.ts";
+import type { EventRow, StoredStatsRow, VerifyRow } from "../protocol/rest/log-api.ts";
 import type { Paint } from "./paint.ts";
 import { type Cell, Columns, facts, table } from "./table.ts";
 import { count, counted } from "./text.ts";
@@ -101,7 +101,9 @@ export function verifyText(name: string, row: VerifyRow, options: LogTextOptions
   return lines.join("");
 }
 
-export function statsText(row: StatsRow, options: LogTextOptions): string {
+export function statsText(row: StoredStatsRow, options: LogTextOptions): string {
+  const { stored } = row;
+  const bytes = (length: number): string => `${count(length)} bytes`;
   const origins = Object.entries(row.vector).map(([origin, seq]): Cell[] => [
     origin === row.live ? `${origin} (this side, live)` : origin,
     count(seq),
@@ -113,6 +115,18 @@ export function statsText(row: StatsRow, options: LogTextOptions): string {
         ["side", row.side],
         ["events", count(row.events)],
         ["objects", count(row.objects)],
+        [
+          "merged",
+          `${count(stored.mergedEvents)} in ${counted(stored.blocks, "block")}, ${bytes(stored.blockBytes)}`,
+        ],
+        [
+          "not yet merged",
+          `${count(stored.unmergedEvents)} in ${counted(stored.segments, "segment")}, ${bytes(stored.segmentBytes)}`,
+        ],
+        [
+          "bytes an event",
+          stored.bytesPerEvent === null ? undefined : `${stored.bytesPerEvent}, without the indexes`,
+        ],
         ["waiting for the disk", row.waitingBytes === 0 ? undefined : `${count(row.waitingBytes)} bytes`],
         [
           "not authorised",

@@ -7,7 +7,9 @@ import { Committer } from "../core/committer.ts";
 import { TidemarkError } from "../core/errors.ts";
 import { type Event, type LogId, clusterLog, nodeLog, nodeOfLog, sideOf } from "../core/event.ts";
 import { originOpened, originReset } from "../core/generations.ts";
+import { HistoryIndex } from "../core/history-index.ts";
 import { Log } from "../core/log.ts";
+import { Merging, type MergingPace } from "../core/merging.ts";
 import type { Environment } from "../core/ports.ts";
 import type { Store } from "../core/store-port.ts";
 import { checkAuthority } from "../protocol/link/authority.ts";
@@ -30,6 +32,8 @@ export interface CloudOptions {
   /** Version of the product. */
   readonly product: string;
   readonly compressor?: Compressor;
+  /** How logs are merged in the background. */
+  readonly merging?: MergingPace | undefined;
   /** Called once, when the store has failed: the cloud must be closed, and opened again. */
   readonly onFailure?: (error: TidemarkError) => void;
   /** Events replayed so far, while it opens. */
@@ -52,6 +56,7 @@ export class Cloud {
   readonly membership: Membership;
   readonly #options: CloudOptions;
   readonly #committer: Committer;
+  readonly #merging: Merging;
   readonly #nodes = new Map<string, Log>();
   readonly #opening = new Map<string, Promise<Log>>();
   readonly #conflicts = new Map<string, ConflictReactor>();
@@ -88,6 +93,9 @@ export class Cloud {
     this.cluster = cluster;
     const { clock, random } = environment;
     this.resources = new Resources({ log: cluster, clock, random, versionBase });
+    const indexOf = HistoryIndex.forAll();
+    this.#merging = new Merging({ ...options.merging, committer, environment, indexOf });
+    this.#merging.add(cluster);
     this.devices = new CloudDevices(this);
     this.membership = new Membership(cluster);
     this.hub = new CloudHub({
@@ -172,6 +180,7 @@ export class Cloud {
     this.#nodes.delete(node);
     await this.#conflicts.get(node)?.close();
     this.#conflicts.delete(node);
+    if (log !== undefined) await this.#merging.remove(log);
     await log?.close();
     await this.#options.store.erase(nodeLog(node));
   }
@@ -226,6 +235,7 @@ export class Cloud {
     await conflicts.open();
     this.#conflicts.set(node, conflicts);
     this.#nodes.set(node, log);
+    this.#merging.add(log);
     log.onReset(() => this.#controller?.nodeAppeared(node));
     log.onVisible((events) => {
       if (changesPast(events, log)) this.#controller?.nodeAppeared(node);
@@ -266,6 +276,7 @@ export class Cloud {
     await this.#controller?.close();
     await Promise.allSettled([...this.#opening.values(), ...this.#erasing.values()]);
     for (const conflicts of this.#conflicts.values()) await conflicts.close();
+    await this.#merging.close();
     if (this.#committer.failure !== undefined) return;
     for (const log of this.logs()) await log.close();
   }

@@ -14,6 +14,8 @@ export * from "./follow.ts";
 export * from "./log.ts";
 export * from "./committer.ts";
 export * from "./merging.ts";
+export * from "./history-index.ts";
+export * from "./history-read.ts";
 export * from "./reactor.ts";
 export * from "./replay.ts";
 export * from "./codec.ts";

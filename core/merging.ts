@@ -8,13 +8,17 @@ import type { Log } from "./log.ts";
 import { type MergeIndex, Merger } from "./merger.ts";
 import type { Environment } from "./ports.ts";
 
-export interface MergingOptions {
-  readonly committer: Committer;
-  readonly environment: Environment;
-  readonly indexOf?: ((log: Log) => MergeIndex) | undefined;
+export interface MergingPace {
+  /** A block holds about so much before it is compressed. */
   readonly blockBytes?: number | undefined;
   /** What is left of a log is merged when so long has passed, though it is no whole block. */
   readonly idleMs?: number | undefined;
+}
+
+export interface MergingOptions extends MergingPace {
+  readonly committer: Committer;
+  readonly environment: Environment;
+  readonly indexOf?: ((log: Log) => MergeIndex) | undefined;
 }
 
 const idleMsDefault = 10 * 60_000;
@@ -23,11 +27,12 @@ const pauseFactor = 6;
 
 export class Merging {
   readonly #options: MergingOptions;
-  readonly #mergers = new Map<Log, Merger>();
-  readonly #stops: (() => void)[] = [];
+  readonly #mergers = new Map<Log, { readonly merger: Merger; readonly stop: () => void }>();
   /** Whose turn comes, and whether what is no whole block is merged too. */
   readonly #due = new Map<Merger, boolean>();
   #running: Promise<void> | undefined;
+  /** The slice under way, or the last one. */
+  #slicing: Promise<boolean> | undefined;
   #cancelPause: (() => void) | undefined;
   #endPause: (() => void) | undefined;
   #cancelIdle: (() => void) | undefined;
@@ -43,19 +48,33 @@ export class Merging {
   add(log: Log): void {
     const { committer, indexOf, blockBytes } = this.#options;
     const merger = new Merger({ log, committer, index: indexOf?.(log), blockBytes });
-    this.#mergers.set(log, merger);
     const look = (): void => {
       if (merger.isDue) this.#start(merger, false);
       else this.#awaitIdle();
     };
-    this.#stops.push(
+    const stops = [
       log.onVisible(() => {
         this.#isBusy = true;
         look();
       }),
       log.onReset(look),
-    );
+    ];
+    const stop = (): void => {
+      for (const each of stops) each();
+      merger.close();
+    };
+    this.#mergers.set(log, { merger, stop });
     look();
+  }
+
+  /** Merges this log no more. Resolves when it is not being merged. */
+  async remove(log: Log): Promise<void> {
+    const found = this.#mergers.get(log);
+    if (found === undefined) return;
+    this.#mergers.delete(log);
+    found.stop();
+    this.#due.delete(found.merger);
+    await this.#slicing;
   }
 
   #start(merger: Merger, all: boolean): void {
@@ -72,8 +91,10 @@ export class Merging {
       const [merger, all] = next;
       this.#due.delete(merger);
       const began = clock.monotonic();
-      const isMade = await this.#slice(merger, all);
-      if (isMade && (all || merger.isDue)) this.#start(merger, all);
+      const slicing = this.#slice(merger, all);
+      this.#slicing = slicing;
+      const isMade = await slicing;
+      if (isMade && this.#mergers.has(merger.log) && (all || merger.isDue)) this.#start(merger, all);
       else if (!all && merger.hasLeft) this.#awaitIdle();
       const tookMs = clock.monotonic() - began;
       await this.#pause(this.#isBusy ? tookMs * pauseFactor : 0);
@@ -116,15 +137,14 @@ export class Merging {
 
   /** Merges all there is, also what is no whole block yet. */
   async mergeAll(): Promise<void> {
-    for (const merger of this.#mergers.values()) if (merger.hasLeft) this.#start(merger, true);
+    for (const { merger } of this.#mergers.values()) if (merger.hasLeft) this.#start(merger, true);
     await this.#running;
   }
 
   /** Resolves when the slice under way is done. The rest is merged the next time. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const stop of this.#stops.splice(0)) stop();
-    for (const merger of this.#mergers.values()) merger.close();
+    for (const { stop } of this.#mergers.values()) stop();
     this.#cancelIdle?.();
     this.#cancelPause?.();
     this.#endPause?.();

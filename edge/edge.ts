@@ -5,7 +5,9 @@
 import { Committer } from "../core/committer.ts";
 import type { TidemarkError } from "../core/errors.ts";
 import { nodeLog, sideOf } from "../core/event.ts";
+import { HistoryIndex } from "../core/history-index.ts";
 import { Log } from "../core/log.ts";
+import { Merging, type MergingPace } from "../core/merging.ts";
 import type { Environment } from "../core/ports.ts";
 import { Outbox } from "../core/reactor.ts";
 import type { Store } from "../core/store-port.ts";
@@ -31,6 +33,8 @@ export interface EdgeOptions {
   /** Version of the product. */
   readonly product: string;
   readonly compressor?: Compressor;
+  /** How the log is merged in the background. */
+  readonly merging?: MergingPace | undefined;
   /** Called once, when the store has failed: the edge must be closed, and opened again. */
   readonly onFailure?: (error: TidemarkError) => void;
   /** Events replayed so far, while it opens. */
@@ -45,6 +49,7 @@ export class Edge {
   readonly hub: EdgeHub;
   readonly devices: EdgeDevices;
   readonly #committer: Committer;
+  readonly #merging: Merging;
   readonly #outbox: Outbox;
   #closed = false;
 
@@ -71,6 +76,9 @@ export class Edge {
     this.environment = environment;
     this.log = log;
     this.#committer = committer;
+    const indexOf = HistoryIndex.forAll();
+    this.#merging = new Merging({ ...options.merging, committer, environment, indexOf });
+    this.#merging.add(log);
     this.twin = createDeviceTwin({ replica: log, node, clock, timers, logger, bus });
     this.devices = new EdgeDevices(this, clock);
     this.hub = new EdgeHub({
@@ -107,6 +115,7 @@ export class Edge {
     await this.hub.close();
     await this.#outbox.close();
     this.twin.close();
+    await this.#merging.close();
     if (this.#committer.failure === undefined) await this.log.close();
   }
 }

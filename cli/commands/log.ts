@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { TidemarkError } from "../../core/errors.ts";
-import type { EventRow, StatsRow } from "../../protocol/rest/log-api.ts";
+import type { EventRow, StatsRow, StoredStatsRow } from "../../protocol/rest/log-api.ts";
 import { type Act, example } from "../act.ts";
 import { type Context, lineWidth, printJson, printJsonLine, printNote, printText } from "../context.ts";
 import { exitCode } from "../exit-codes.ts";
@@ -49,7 +49,7 @@ export function addLog(program: Command, act: Act): void {
     .action(act(verify));
   addLogRepair(log, act);
   logCommand(log, "stats")
-    .description("Say how much there is of what.")
+    .description("Say how much there is of what, and what it takes: merged into blocks, and not yet.")
     .addHelpText("after", example("npx tidemark log stats --cluster --json"))
     .action(act(stats));
 }
@@ -196,7 +196,8 @@ async function verify(context: Context, options: LogOptions): Promise<number> {
 }
 
 async function stats(context: Context, options: LogOptions): Promise<void> {
-  await withLog(context, options, async (_target, _ref, row) => {
+  await withLog(context, options, async (target, ref) => {
+    const row = (await target.get(logPath(ref, "/stats"), logQuery(ref))) as StoredStatsRow;
     if (context.json) await printJson(context, row);
     else await printText(context, statsText(row, textOptions(context)));
   });

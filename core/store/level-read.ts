@@ -6,6 +6,7 @@ import { isDamage } from "./level-errors.ts";
 import { type KeyRange, bodyPrefix, numberOf, numbered, positionPrefix, rangeOf } from "./level-keys.ts";
 import { nodeDigest } from "./node-digest.ts";
 import { type Block, membersFrom } from "./block.ts";
+import type { BlockCache } from "./block-cache.ts";
 import { decodeBlockRecord } from "./block-record.ts";
 import { type IndexEntry, decodeEntry, decodeRecord, unseal } from "./record.ts";
 import { damagedRuns } from "./runs.ts";
@@ -21,6 +22,7 @@ export type Snapshot = ReturnType<Database["snapshot"]>;
 export interface View {
   readonly database: Database;
   readonly snapshot?: Snapshot;
+  readonly blocks: BlockCache;
 }
 export type Row = readonly [key: string, value: Uint8Array];
 /** A row of an index. `entry` is undefined when its seal does not fit. */
@@ -51,7 +53,10 @@ export async function undamaged<T>(read: () => Promise<T>): Promise<T | undefine
  * Rows of a range, in chunks that grow. Where a block of LevelDB's is damaged, its rows are passed over: a chunk that
  * fails is read again row by row, because LevelDB tells only at the end, and takes the good rows with it.
  */
-export async function* rowsOf(range: KeyRange, { database, snapshot }: View): AsyncGenerator<Row[]> {
+export async function* rowsOf(
+  range: KeyRange,
+  { database, snapshot }: Omit<View, "blocks">,
+): AsyncGenerator<Row[]> {
   let gte = range.gte;
   for (const careful of [false, true]) {
     const options = { gte, lt: range.lt, highWaterMarkBytes: scanBytes };
@@ -150,8 +155,12 @@ async function* membersOf(
 /** @returns undefined where the block is gone or damaged */
 export async function blockOf(log: LogId, entry: IndexEntry, view: View): Promise<Block | undefined> {
   const key = numbered(bodyPrefix, entry.arrival);
-  const [body] = await getAll([key], view);
-  const block = body && decodeBlockRecord(key, body, nodeDigest);
+  let block = view.blocks.get(entry.arrival);
+  if (block === undefined) {
+    const [body] = await getAll([key], view);
+    block = body && decodeBlockRecord(key, body, nodeDigest);
+    if (block !== undefined) view.blocks.add(entry.arrival, block, entry.sizeBytes);
+  }
   return block?.log === log && block.members[0]?.position === entry.position ? block : undefined;
 }
 
@@ -199,7 +208,7 @@ export async function getAll(
 
 export async function firstRow(
   range: { gte: string; lt?: string; lte?: string; reverse?: boolean },
-  { database, snapshot }: View,
+  { database, snapshot }: Omit<View, "blocks">,
 ): Promise<Row | undefined> {
   const iterator = database.iterator(snapshot === undefined ? range : { ...range, snapshot });
   try {

@@ -11,7 +11,6 @@ import {
   versionKey,
 } from "./level-keys.ts";
 import {
-  type Database,
   type Found,
   type Row,
   type View,
@@ -36,8 +35,8 @@ export class BatchWriter {
   readonly #view: View;
   readonly #nextArrival: () => number;
 
-  constructor(database: Database, nextArrival: () => number) {
-    this.#view = { database };
+  constructor(view: View, nextArrival: () => number) {
+    this.#view = view;
     this.#nextArrival = nextArrival;
   }
 

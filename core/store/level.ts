@@ -35,6 +35,7 @@ import {
   undamaged,
 } from "./level-read.ts";
 import { packBlock } from "./block-record.ts";
+import { BlockCache } from "./block-cache.ts";
 import { checkBlock } from "./block.ts";
 import { shapeOf } from "./level-shape.ts";
 import { BatchWriter, blockQuality } from "./level-write.ts";
@@ -67,6 +68,7 @@ export class LevelStore implements Store {
   /** Opening and closing take turns. */
   #turn: Promise<void> = Promise.resolve();
   #closing = false;
+  readonly #blocks = new BlockCache();
   #nextArrival = 1;
   #waitingBytes = 0;
   /** Settles with the newest commit; never rejects. */
@@ -125,6 +127,7 @@ export class LevelStore implements Store {
       throw openError(this.directory, error);
     }
     this.#database = database;
+    this.#blocks.clear();
     this.#failure = undefined;
     this.#closing = false;
   }
@@ -195,7 +198,7 @@ export class LevelStore implements Store {
   async #write(database: Database, batch: StoreBatch): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     try {
-      const writer = new BatchWriter(database, () => this.#nextArrival++);
+      const writer = new BatchWriter({ database, blocks: this.#blocks }, () => this.#nextArrival++);
       await writer.takeOut(batch);
       for (const segment of batch.segments) writer.place(segment);
       for (const block of batch.blocks ?? []) writer.placeBlock(block);
@@ -338,7 +341,7 @@ export class LevelStore implements Store {
     const database = this.#opened();
     const snapshot = database.snapshot();
     try {
-      return await read({ database, snapshot });
+      return await read({ database, snapshot, blocks: this.#blocks });
     } catch (error) {
       throw readError(this.directory, error);
     } finally {

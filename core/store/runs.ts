@@ -30,6 +30,7 @@ export interface OriginRun {
   readonly count: number;
 }
 
+/** What is there twice, because it could not be read once, is in one of them. */
 export function originRunsOf(runs: readonly Run[]): OriginRun[] {
   const sorted = runs.toSorted((a, b) =>
     a.origin === b.origin ? a.lo - b.lo : a.origin < b.origin ? -1 : 1,
@@ -37,9 +38,12 @@ export function originRunsOf(runs: readonly Run[]): OriginRun[] {
   const found: OriginRun[] = [];
   for (const { origin, lo, count } of sorted) {
     const last = found.at(-1);
-    if (last?.origin === origin && last.lo + last.count === lo)
-      found[found.length - 1] = { ...last, count: last.count + count };
-    else found.push({ origin, lo, count });
+    if (last?.origin !== origin || last.lo + last.count < lo) {
+      found.push({ origin, lo, count });
+      continue;
+    }
+    const end = Math.max(last.lo + last.count, lo + count);
+    found[found.length - 1] = { ...last, count: end - last.lo };
   }
   return found;
 }

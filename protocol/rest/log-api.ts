@@ -94,7 +94,7 @@ export async function serveLogs(
     return eventStream(log, request, { nowMs: source.now(), gone });
   if (verb === "events" && seq !== undefined) return oneEvent(log, origin as string, Number(seq));
   if (verb === "verify" && origin === undefined) return verified(log, request);
-  if (verb === "stats" && origin === undefined) return jsonResponse(200, statsOf(log));
+  if (verb === "stats" && origin === undefined) return jsonResponse(200, await storedStatsOf(log));
   return undefined;
 }
 
@@ -217,6 +217,37 @@ export interface StatsRow {
   readonly waitingBytes: number;
   readonly unauthorised: number;
   readonly problems: number;
+}
+
+/** `log stats`: also how it is stored. Bytes are those of records, without the indexes. */
+export interface StoredStatsRow extends StatsRow {
+  readonly stored: {
+    /** Events that are in a block, and the blocks. */
+    readonly mergedEvents: number;
+    readonly blocks: number;
+    readonly blockBytes: number;
+    readonly unmergedEvents: number;
+    readonly segments: number;
+    readonly segmentBytes: number;
+    /** Over all; null of an empty log. */
+    readonly bytesPerEvent: number | null;
+  };
+}
+
+export async function storedStatsOf(log: Log): Promise<StoredStatsRow> {
+  const { blocks, blockEvents, blockBytes, segments, segmentEvents, segmentBytes } =
+    await log.stored.store.shape(log.id);
+  const events = blockEvents + segmentEvents;
+  const stored = {
+    mergedEvents: blockEvents,
+    blocks,
+    blockBytes,
+    unmergedEvents: segmentEvents,
+    segments,
+    segmentBytes,
+    bytesPerEvent: events === 0 ? null : Math.round(((blockBytes + segmentBytes) / events) * 10) / 10,
+  };
+  return { ...statsOf(log), stored };
 }
 
 export function statsOf(log: Log): StatsRow {

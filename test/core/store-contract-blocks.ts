@@ -144,6 +144,20 @@ export async function blocks(t: Test, makeMedium: MakeMedium): Promise<void> {
     t.same(await store.get("index"), bytes("1"));
   });
 
+  t.test("what is in a block twice is had by origin once, with all that is beside it", async (t) => {
+    const store = await opened(t, makeMedium(t));
+    const segments = [1, 2, 3, 4].map((lo) => stored({ lo }));
+    const [first] = segments as [StoredSegment];
+    const again = [...segments, { ...first, position: 5 }, stored({ lo: 5, position: 6 })];
+    await store.commit({ segments: [], blocks: [blockOf(again)] });
+    t.strictSame(plainAll(await store.read(node1, 1, manyBytes)), plainAll(again));
+    const once = [...segments, ...again.slice(5)];
+    for (let seq = 1; seq <= 5; seq += 1) {
+      const found = await store.readOrigin(node1, node, seq, manyBytes);
+      t.strictSame(plainAll(found), plainAll(once.slice(seq - 1)));
+    }
+  });
+
   t.test("what is no plain commit is kept as it is", async (t) => {
     const store = await opened(t, makeMedium(t));
     const [first, second, third] = turns() as [StoredSegment, StoredSegment, StoredSegment];

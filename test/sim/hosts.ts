@@ -16,6 +16,9 @@ export interface Surroundings {
   readonly sightings: Sightings;
 }
 
+/** A few events a block, and soon: so that there are many blocks in one run. */
+const merging = { blockBytes: 1500, idleMs: 3000 };
+
 export class CloudHost extends Host<Cloud> {
   macKey: Uint8Array;
 
@@ -29,6 +32,7 @@ export class CloudHost extends Host<Cloud> {
 
   protected async open({ environment, store }: Running<Cloud>, failed: () => void): Promise<Cloud> {
     const cloud = await Cloud.open({
+      merging,
       environment,
       store,
       macKey: this.macKey,
@@ -103,6 +107,7 @@ export class NodeHost extends Host<Edge> {
   protected async open({ environment, store }: Running<Edge>, failed: () => void): Promise<Edge> {
     const { node, network, bus } = this;
     const edge = await Edge.open({
+      merging,
       environment,
       node,
       store,

@@ -1,0 +1,238 @@
+/**
+ * Writes the history index, for what is merged for the first time: where the sequences of a time are, and which events
+ * the state of an object is read from. It is a pure function of each origin's own events, so it does not matter when
+ * what of the other side arrived.
+ */
+import { clockCorrected } from "./clock.ts";
+import type { Event, Incarnation } from "./event.ts";
+import { sideOf } from "./event.ts";
+import {
+  type LifeRefs,
+  type Lives,
+  type Span,
+  decodeGaps,
+  decodeLives,
+  decodeSpan,
+  encodeGaps,
+  encodeLives,
+  encodeSpan,
+  gapsName,
+  historyPrefix,
+  numberOfName,
+  numberedName,
+  spanPrefix,
+} from "./history-entries.ts";
+import type { Range } from "./history.ts";
+import type { Log } from "./log.ts";
+import type { MergeIndex } from "./merger.ts";
+import { lifeOf } from "./registers.ts";
+import { readableEvents } from "./replay.ts";
+import type { NamedValue, Store, StoredSegment } from "./store-port.ts";
+
+/** What an entry holds of: the life going on, and the one before it, which is over by then. */
+const livesKept = 2;
+/** Objects of which the last entry is remembered, of all logs. */
+const recentMax = 4096;
+
+/** What is about to be written, and can't be read yet. */
+interface Batch {
+  readonly written: ReadonlyMap<string, Recent>;
+  readonly values: Values;
+  /** Of what is indexed of the origin. */
+  readonly end: number;
+}
+
+type Values = Map<string, Uint8Array | undefined>;
+
+interface Recent {
+  readonly seq: number;
+  readonly lives: Lives;
+}
+
+export class HistoryIndex implements MergeIndex {
+  readonly #log: Log;
+  readonly #store: Store;
+  readonly #recent: Map<string, Recent>;
+
+  /** @param recent what the indexes of a process remember, together */
+  constructor(log: Log, recent: Map<string, Recent>) {
+    this.#log = log;
+    this.#store = log.stored.store;
+    this.#recent = recent;
+  }
+
+  /** Indexes for all logs of a process. */
+  static forAll(): (log: Log) => HistoryIndex {
+    const recent = new Map<string, Recent>();
+    return (log) => new HistoryIndex(log, recent);
+  }
+
+  async valuesOf(members: readonly StoredSegment[]): Promise<Values> {
+    const values: Values = new Map();
+    const { digest } = this.#log.stored;
+    const byOrigin = new Map<Incarnation, Event[]>();
+    for (const member of members) {
+      const events = byOrigin.get(member.origin) ?? [];
+      byOrigin.set(member.origin, events);
+      events.push(...(readableEvents(member, digest) ?? []));
+    }
+    for (const [origin, events] of byOrigin) {
+      events.sort((a, b) => a.seq - b.seq);
+      // What came again, because it could not be read once, may be there twice.
+      const once = events.filter(({ seq }, nth) => seq !== events[nth - 1]?.seq);
+      await this.#addOrigin(origin, once, values);
+    }
+    return values;
+  }
+
+  async #addOrigin(origin: Incarnation, events: readonly Event[], values: Values): Promise<void> {
+    const prefix = spanPrefix(this.#log.id, origin);
+    const last = decodeSpan(await this.#store.floor(prefix, numberedName(prefix, Number.MAX_SAFE_INTEGER)));
+    const fresh = await this.#unindexed(prefix, events, last);
+    const [first] = fresh;
+    if (first === undefined) return;
+    const end = last?.hi ?? 0;
+    await this.#noteGaps(origin, fresh, end, values);
+    const written = new Map<string, Recent>();
+    for (const span of spansOf(fresh)) {
+      values.set(numberedName(prefix, span.lo), encodeSpan(span));
+      for (const [key, events] of this.#byKey(fresh, span)) {
+        const named = historyPrefix(this.#log.id, key, origin);
+        const lives = await this.#livesAfter(named, events, { written, values, end });
+        const seq = events.at(-1)?.seq ?? 0;
+        values.set(numberedName(named, seq), encodeLives(lives, seq));
+        written.set(named, { seq, lives });
+        if (span.lo <= end) await this.#amend(named, events, values);
+        else this.#remember(named, { seq, lives });
+      }
+    }
+  }
+
+  #byKey(events: readonly Event[], { lo, hi }: Span): Map<string, Event[]> {
+    const byKey = new Map<string, Event[]>();
+    for (const event of events) {
+      if (event.seq < lo || event.seq > hi || !isState(event) || !this.#log.applies(event)) continue;
+      const ofKey = byKey.get(event.key) ?? [];
+      byKey.set(event.key, ofKey);
+      ofKey.push(event);
+    }
+    return byKey;
+  }
+
+  /** The events that no span covers: all of them, but where it is not known any more how far merging was. */
+  async #unindexed(prefix: string, events: readonly Event[], last: Span | undefined): Promise<Event[]> {
+    const first = events[0]?.seq ?? 0;
+    if (last === undefined || last.hi < first) return [...events];
+    const spans: Span[] = [];
+    for (let at = events.at(-1)?.seq ?? 0; at >= first;) {
+      const span = decodeSpan(await this.#store.floor(prefix, numberedName(prefix, at)));
+      if (span === undefined) break;
+      spans.push(span);
+      at = span.lo - 1;
+    }
+    return events.filter(({ seq }) => !spans.some(({ lo, hi }) => seq >= lo && seq <= hi));
+  }
+
+  async #noteGaps(origin: Incarnation, fresh: readonly Event[], end: number, values: Values): Promise<void> {
+    const name = gapsName(this.#log.id, origin);
+    let next = end + 1;
+    const found: Range[] = [];
+    for (const { seq } of fresh) {
+      if (seq > next) found.push({ from: next, to: seq - 1 });
+      next = Math.max(next, seq + 1);
+    }
+    const isFilling = (fresh[0]?.seq ?? next) <= end;
+    if (found.length === 0 && !isFilling) return;
+    const before = decodeGaps(await this.#store.get(name));
+    const filled = new Set(fresh.map(({ seq }) => seq));
+    values.set(name, encodeGaps([...before.flatMap((gap) => without(gap, filled)), ...found]));
+  }
+
+  async #livesAfter(prefix: string, events: readonly Event[], batch: Batch): Promise<Lives> {
+    const lives = await this.#livesBefore(prefix, events[0]?.seq ?? 0, batch);
+    for (const event of events) addRef(lives, event);
+    return lives.slice(-livesKept);
+  }
+
+  async #livesBefore(prefix: string, seq: number, { written, values, end }: Batch): Promise<Lives> {
+    const known = written.get(prefix) ?? this.#recent.get(prefix);
+    // What was remembered of a slice that was given up is no good for an earlier place.
+    const isBefore = known !== undefined && known.seq < seq;
+    if (isBefore && known.seq > end) return copyOf(known.lives);
+    // What fills a gap may come before what follows the last entry.
+    const found = await this.#store.floor(prefix, numberedName(prefix, seq - 1));
+    if (isBefore && known.seq > (found === undefined ? 0 : numberOfName(found))) return copyOf(known.lives);
+    const amended = found && { ...found, value: values.get(found.name) ?? found.value };
+    return decodeLives(amended) ?? [];
+  }
+
+  #remember(prefix: string, recent: Recent): void {
+    this.#recent.delete(prefix);
+    this.#recent.set(prefix, recent);
+    const [oldest] = this.#recent.keys();
+    if (this.#recent.size > recentMax && oldest !== undefined) this.#recent.delete(oldest);
+  }
+
+  /** Takes events that came late into the entries after them. */
+  async #amend(prefix: string, events: readonly Event[], values: Values): Promise<void> {
+    this.#recent.delete(prefix);
+    const last = events.at(-1)?.seq ?? 0;
+    for (const name of await this.#store.names(prefix)) {
+      const value = await this.#store.get(name);
+      const named: NamedValue | undefined = value && { name, value };
+      const lives = decodeLives(named);
+      const seq = Number.parseInt(name.slice(prefix.length), 16);
+      if (lives === undefined || seq <= last) continue;
+      for (const event of events) addRef(lives, event);
+      values.set(name, encodeLives(lives, seq));
+    }
+  }
+}
+
+/** Whether registers are read from it. */
+function isState(event: Event): boolean {
+  if (lifeOf(event) === undefined) return false;
+  return event.deletes === true ? sideOf(event.origin) === "cloud" : event.slot !== undefined;
+}
+
+function addRef(lives: Lives, event: Event): void {
+  const life = lifeOf(event) ?? "";
+  let refs = lives.find((each) => each.life === life);
+  if (refs === undefined) {
+    refs = { life, over: 0, slots: new Map() } satisfies LifeRefs;
+    lives.push(refs);
+  }
+  if (event.deletes === true) refs.over = Math.max(refs.over, event.seq);
+  else if (event.slot !== undefined)
+    refs.slots.set(event.slot, Math.max(refs.slots.get(event.slot) ?? 0, event.seq));
+}
+
+function copyOf(lives: Lives): Lives {
+  return lives.map(({ life, over, slots }) => ({ life, over, slots: new Map(slots) }));
+}
+
+/** Events whose sequences follow, cut where an era of the clock begins. */
+function spansOf(events: readonly Event[]): Span[] {
+  const spans: Span[] = [];
+  for (const { seq, time, type } of events) {
+    const last = spans.at(-1);
+    const follows = last !== undefined && last.hi + 1 === seq && type !== clockCorrected;
+    if (follows) spans[spans.length - 1] = { ...last, hi: seq, lastTime: time };
+    else spans.push({ lo: seq, hi: seq, firstTime: time, lastTime: time });
+  }
+  return spans;
+}
+
+function without({ from, to }: Range, filled: ReadonlySet<number>): Range[] {
+  const left: Range[] = [];
+  let start: number | undefined;
+  for (let seq = from; seq <= to + 1; seq += 1) {
+    const isGap = seq <= to && !filled.has(seq);
+    if (isGap) start ??= seq;
+    else if (start !== undefined) {
+      left.push({ from: start, to: seq - 1 });
+      start = undefined;
+    }
+  }
+  return left;
+}

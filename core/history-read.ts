@@ -1,0 +1,243 @@
+/**
+ * Reads the past of a log by its history index: where a time lies, and what an object was made of at a cut. What is not
+ * merged yet, and what the disk lost and got back, is scanned; so an answer takes as long for a long log as for a short.
+ */
+import type { Event, Incarnation, Seen, Side } from "./event.ts";
+import { sideOf } from "./event.ts";
+import { type Era } from "./clock.ts";
+import { compareOfSide } from "./generations.ts";
+import {
+  type Span,
+  decodeGaps,
+  decodeLives,
+  decodeSpan,
+  gapsName,
+  historyPrefix,
+  numberOfName,
+  numberedName,
+  spanPrefix,
+} from "./history-entries.ts";
+import type { Range } from "./history.ts";
+import type { Log } from "./log.ts";
+import { lifeOf } from "./registers.ts";
+import { readableEvents } from "./replay.ts";
+
+/** What of a log its past is read from. */
+export type IndexedLog = Pick<Log, "id" | "histories" | "registers" | "stored" | "eventAt" | "applies">;
+
+const readBytes = 256 * 1024;
+
+/** Of each side the last event whose time, put right by what its clock was corrected by since, is not later. */
+export async function cutAtTime(log: IndexedLog, timeMs: number): Promise<Record<Side, Seen | undefined>> {
+  const found: Record<Side, Seen | undefined> = { cloud: undefined, node: undefined };
+  for (const side of ["cloud", "node"] as const) {
+    for (const { origin, seq } of originsUpTo(log, side, undefined)) {
+      const last = await lastAt(log, origin, seq, timeMs);
+      if (last === undefined) continue;
+      found[side] = { origin, seq: last };
+      break;
+    }
+  }
+  return found;
+}
+
+/**
+ * The events that one side's part of an object is folded from, at a cut: of each of its origins the latest of each
+ * life and slot, and what ended a life. In no order that matters.
+ * @param cut the last event of that side that counts in
+ */
+export async function stateOfSide(
+  log: IndexedLog,
+  key: string,
+  side: Side,
+  cut: Seen | undefined,
+): Promise<Event[]> {
+  if (cut === undefined) return [];
+  const events: Event[] = [];
+  for (const { origin, seq } of originsUpTo(log, side, cut))
+    events.push(...(await stateOfOrigin(log, key, origin, seq)));
+  return events;
+}
+
+/** The origins of a side, the latest first, each with the last sequence that counts in. */
+function originsUpTo({ histories, registers }: IndexedLog, side: Side, cut: Seen | undefined): Seen[] {
+  const compare = (a: Seen, b: Seen): number => {
+    const order = compareOfSide(registers.generations, a, b);
+    return Number.isNaN(order) ? (a.origin < b.origin ? -1 : 1) : order;
+  };
+  return [...histories.values()]
+    .filter(({ origin, top }) => sideOf(origin) === side && top > 0)
+    .map(({ origin, top }) => ({ origin, seq: origin === cut?.origin ? Math.min(top, cut.seq) : top }))
+    .filter((last) => cut === undefined || compare(last, cut) <= 0)
+    .sort((a, b) => compare(b, a));
+}
+
+async function stateOfOrigin(
+  log: IndexedLog,
+  key: string,
+  origin: Incarnation,
+  cut: number,
+): Promise<Event[]> {
+  const { store } = log.stored;
+  const prefix = historyPrefix(log.id, key, origin);
+  const entry = await store.floor(prefix, numberedName(prefix, cut));
+  const known = entry === undefined ? 0 : numberOfName(entry);
+  const latest = new Map<string, number>();
+  for (const { life, over, slots } of decodeLives(entry) ?? []) {
+    if (over > 0) latest.set(`${life}!`, over);
+    for (const [slot, seq] of slots) latest.set(`${life}!${slot}`, seq);
+  }
+  const scanned = new Map<number, Event>();
+  for (const range of await unindexed(log, origin, known, cut)) {
+    for await (const event of eventsIn(log, origin, range)) {
+      const life = event.key === key && log.applies(event) ? lifeOf(event) : undefined;
+      if (life === undefined) continue;
+      const place = `${life}!${event.deletes === true ? "" : (event.slot ?? "")}`;
+      if ((event.deletes !== true && event.slot === undefined) || (latest.get(place) ?? 0) >= event.seq)
+        continue;
+      latest.set(place, event.seq);
+      scanned.set(event.seq, event);
+    }
+  }
+  const events: Event[] = [];
+  for (const seq of latest.values()) {
+    const event = scanned.get(seq) ?? (await log.eventAt(origin, seq));
+    if (event !== undefined) events.push(event);
+  }
+  return events;
+}
+
+/** Sequences up to `cut` that an entry at `known` may not tell of: the rest of a block, the tail, and gaps. */
+async function unindexed(log: IndexedLog, origin: Incarnation, known: number, cut: number): Promise<Range[]> {
+  const gaps = await gapsOf(log, origin);
+  const ranges = gaps
+    .filter(({ from }) => from <= cut)
+    .map(({ from, to }) => ({ from, to: Math.min(to, cut) }));
+  const span = await spanAt(log, origin, cut);
+  // An entry is of the last event of its block: nothing of the object is between it and the block's end.
+  const from = span === undefined ? 1 : span.hi < cut ? span.hi + 1 : known >= span.lo ? cut + 1 : span.lo;
+  if (from <= cut) ranges.push({ from, to: cut });
+  return ranges;
+}
+
+/** The last span that begins at or before `seq`. */
+async function spanAt(
+  { id, stored }: IndexedLog,
+  origin: Incarnation,
+  seq: number,
+): Promise<Span | undefined> {
+  const prefix = spanPrefix(id, origin);
+  return decodeSpan(await stored.store.floor(prefix, numberedName(prefix, seq)));
+}
+
+async function gapsOf({ id, stored }: IndexedLog, origin: Incarnation): Promise<Range[]> {
+  return decodeGaps(await stored.store.get(gapsName(id, origin)));
+}
+
+/** Readable events of an origin, in order of sequence. */
+async function* eventsIn(
+  { id, stored }: IndexedLog,
+  origin: Incarnation,
+  { from, to }: Range,
+): AsyncGenerator<Event> {
+  for (let next = from; next <= to;) {
+    const records = await stored.store.readOrigin(id, origin, next, readBytes);
+    const before = next;
+    for (const record of records) {
+      if (record.lo === undefined || record.lo > to) return;
+      for (const event of readableEvents(record, stored.digest) ?? [])
+        if (event.seq >= from && event.seq <= to) yield event;
+      next = Math.max(next, record.lo + (record.count ?? 1));
+    }
+    if (next === before) return;
+  }
+}
+
+/** The last sequence of an origin, up to `top`, whose time is at or before an instant. */
+async function lastAt(
+  log: IndexedLog,
+  origin: Incarnation,
+  top: number,
+  timeMs: number,
+): Promise<number | undefined> {
+  const eras = log.registers.eras.get(origin) ?? [];
+  const gaps = await gapsOf(log, origin);
+  const begins = [1, ...eras.map(({ seq }) => seq)];
+  for (let nth = begins.length - 1; nth >= 0; nth -= 1) {
+    const range = { from: begins[nth] ?? 1, to: Math.min(top, (begins[nth + 1] ?? top + 1) - 1) };
+    // In one era times only rise; put right, they do between the times since which a clock was wrong.
+    for (const { after, until } of piecesOf(eras.slice(nth), timeMs)) {
+      const last = await lastWritten(log, origin, { range, until, gaps });
+      if (last !== undefined && last.time > after) return last.seq;
+    }
+  }
+  return undefined;
+}
+
+/** Which times as they were written are, put right, not after an instant: latest first. */
+function piecesOf(later: readonly Era[], timeMs: number): { after: number; until: number }[] {
+  const sinces = [...new Set(later.map(({ since }) => since))].sort((a, b) => b - a);
+  const pieces: { after: number; until: number }[] = [];
+  let before = Number.POSITIVE_INFINITY;
+  for (const after of [...sinces, Number.NEGATIVE_INFINITY]) {
+    let offset = 0;
+    for (const era of later) if (era.since <= after) offset += era.offset;
+    const until = Math.min(before, timeMs - offset);
+    if (until > after) pieces.push({ after, until });
+    before = after;
+  }
+  return pieces;
+}
+
+interface Written {
+  readonly seq: number;
+  /** As it was written. */
+  readonly time: number;
+}
+
+/** The last event of a range, in one era, that was written at or before a time. */
+async function lastWritten(
+  log: IndexedLog,
+  origin: Incarnation,
+  { range, until, gaps }: { readonly range: Range; readonly until: number; readonly gaps: readonly Range[] },
+): Promise<Written | undefined> {
+  const span = await lastSpan(log, origin, range, until);
+  const end = await spanAt(log, origin, range.to);
+  const scans = gaps.filter(({ from, to }) => from <= range.to && to >= range.from);
+  if ((end?.hi ?? 0) < range.to) scans.push({ from: (end?.hi ?? 0) + 1, to: range.to });
+  const isWhole = span !== undefined && span.lastTime <= until;
+  if (span !== undefined && !isWhole) scans.push({ from: span.lo, to: span.hi });
+  let found: Written | undefined = isWhole ? { seq: span.hi, time: span.lastTime } : undefined;
+  for (const { from, to } of scans) {
+    const within = { from: Math.max(from, range.from), to: Math.min(to, range.to) };
+    for await (const { seq, time } of eventsIn(log, origin, within)) {
+      if (time > until) break;
+      if (seq > (found?.seq ?? 0)) found = { seq, time };
+    }
+  }
+  return found;
+}
+
+/** The last span of a range that begins at or before a time. */
+async function lastSpan(
+  log: IndexedLog,
+  origin: Incarnation,
+  { from, to }: Range,
+  until: number,
+): Promise<Span | undefined> {
+  let found: Span | undefined;
+  let [low, high] = [from, to];
+  while (low <= high) {
+    const middle = Math.floor((low + high) / 2);
+    const span = await spanAt(log, origin, middle);
+    if (span === undefined || span.lo < from) {
+      low = middle + 1;
+    } else if (span.firstTime <= until) {
+      found = span;
+      low = Math.max(middle, span.hi) + 1;
+    } else {
+      high = span.lo - 1;
+    }
+  }
+  return found;
+}

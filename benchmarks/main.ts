@@ -5,13 +5,14 @@ import { catchUp } from "./catch-up.ts";
 import { type Result, dataDirectory, runCase } from "./harness.ts";
 import { latency } from "./latency.ts";
 import { describeCommit, describeMachine } from "./machine.ts";
+import { merge } from "./merge.ts";
 import { offlineDay } from "./offline-day.ts";
 import { pipeline } from "./pipeline.ts";
 import { product } from "./product.ts";
 import { raw } from "./raw/subject.ts";
 import { describe, describeOthers, tabulate } from "./table.ts";
 
-const questions = [append, pipeline, latency, catchUp, offlineDay];
+const questions = [append, pipeline, latency, catchUp, offlineDay, merge];
 
 const usage = `Usage: npm run bench [-- NAME…] [--json] [--quick] [--rounds N] [--raw]
 

@@ -2,7 +2,8 @@
  * The values of the history index, which is born as segments are merged (`docs/log-format.md`).
  *
  *     span!LOG!ORIGIN!SEQ             sequences that are indexed, from SEQ on, of one era of the origin's clock
- *     history!LOG!KEY!ORIGIN!SEQ      which events of that origin an object's state was read from, once SEQ was written
+ *     history!LOG!KEY!ORIGIN!SEQ      the events of an object in one span, from SEQ on, and which ones its state was read
+ *                                     from before them
  *     gaps!LOG!ORIGIN                 sequences before the last span that are not indexed: the disk lost them
  *
  * Numbers in names are 14 hexadecimal digits, so that the order of names is the order of numbers.
@@ -28,11 +29,45 @@ export interface LifeRefs {
   readonly life: string;
   /** Sequence of the event that ended it; 0 where none did. */
   over: number;
-  /** Sequences. */
+  /** Sequences; 0 where there is none yet. */
   readonly slots: Map<string, number>;
 }
 
 export type Lives = LifeRefs[];
+
+/** An event that state is read from; without a slot, one that ended the life. */
+export interface Ref {
+  readonly seq: number;
+  readonly life: string;
+  readonly slot: string | undefined;
+}
+
+export interface Entry {
+  readonly before: Lives;
+  /** In order. */
+  readonly refs: readonly Ref[];
+}
+
+export function addRef(lives: Lives, { seq, life, slot }: Ref): void {
+  let refs = lives.find((each) => each.life === life);
+  if (refs === undefined) {
+    refs = { life, over: 0, slots: new Map() };
+    lives.push(refs);
+  }
+  if (slot === undefined) refs.over = Math.max(refs.over, seq);
+  else refs.slots.set(slot, Math.max(refs.slots.get(slot) ?? 0, seq));
+}
+
+/** What state is read from once the events up to `seq` were written. */
+export function livesAt({ before, refs }: Entry, seq: number): Lives {
+  const lives = copyOf(before);
+  for (const ref of refs) if (ref.seq <= seq) addRef(lives, ref);
+  return lives;
+}
+
+export function copyOf(lives: Lives): Lives {
+  return lives.map(({ life, over, slots }) => ({ life, over, slots: new Map(slots) }));
+}
 
 export function numberedName(prefix: string, number: number): string {
   return prefix + number.toString(16).padStart(digits, "0");
@@ -80,34 +115,58 @@ export function decodeGaps(value: Uint8Array | undefined): Range[] {
   return gaps;
 }
 
-/** @param seq in the entry's name: what it holds is told from there back */
-export function encodeLives(lives: Lives, seq: number): Uint8Array {
-  return pack([
-    version,
-    ...lives.map(({ life, over, slots }) => [
-      life,
-      over === 0 ? 0 : seq - over + 1,
-      ...[...slots].flatMap(([slot, at]) => [slot, seq - at]),
-    ]),
-  ]);
+/**
+ * Rows of lives, each `[life, over, slot, seq, slot, seq, …]`, then the span's own events: how many sequences after the
+ * one before, and the number of their slot among all slots of the rows; of one that ended a life, less than 0.
+ * Sequences before are told from the first on back; 0: none.
+ */
+export function encodeEntry({ before, refs }: Entry, first: number): Uint8Array {
+  const lives = copyOf(before);
+  // Slots that come first in this span have a place in the rows too.
+  for (const ref of refs) addRef(lives, { ...ref, seq: 0 });
+  const places = new Map<string, number>();
+  const back = (seq: number): number => (seq === 0 ? 0 : first - seq);
+  const rows = lives.map(({ life, over, slots }, nth) => {
+    for (const slot of slots.keys()) places.set(`${nth}!${slot}`, places.size);
+    return [life, back(over), ...[...slots].flatMap(([slot, seq]) => [slot, back(seq)])];
+  });
+  let last = first;
+  const own = refs.flatMap(({ seq, life, slot }) => {
+    const nth = lives.findIndex((each) => each.life === life);
+    const skip = seq - last;
+    last = seq;
+    return [skip, slot === undefined ? -1 - nth : (places.get(`${nth}!${slot}`) ?? 0)];
+  });
+  return pack([version, rows, own]);
 }
 
 /** @returns undefined for what is no entry */
-export function decodeLives(named: NamedValue | undefined): Lives | undefined {
+export function decodeEntry(named: NamedValue | undefined): Entry | undefined {
   if (named === undefined) return undefined;
-  const seq = numberOfName(named);
-  const [found, ...rows] = rowOf(named.value);
-  if (found !== version) return undefined;
-  const lives: Lives = [];
-  for (const row of rows) {
-    if (!Array.isArray(row)) return undefined;
+  const first = numberOfName(named);
+  const [found, rows, own] = rowOf(named.value);
+  if (found !== version || !Array.isArray(rows) || !Array.isArray(own)) return undefined;
+  const places: { readonly life: string; readonly slot: string }[] = [];
+  const at = (back: unknown): number => (back === 0 ? 0 : first - Number(back));
+  const before = rows.map((row): LifeRefs => {
     const [life, over, ...slots] = row as [string, number, ...(string | number)[]];
-    const refs = { life, over: over === 0 ? 0 : seq - over + 1, slots: new Map<string, number>() };
-    for (let index = 0; index + 1 < slots.length; index += 2)
-      refs.slots.set(String(slots[index]), seq - Number(slots[index + 1]));
-    lives.push(refs);
+    const refs: LifeRefs = { life, over: at(over), slots: new Map() };
+    for (let index = 0; index + 1 < slots.length; index += 2) {
+      const slot = String(slots[index]);
+      places.push({ life, slot });
+      refs.slots.set(slot, at(slots[index + 1]));
+    }
+    return refs;
+  });
+  const refs: Ref[] = [];
+  let seq = first;
+  for (let index = 0; index + 1 < own.length; index += 2) {
+    seq += Number(own[index]);
+    const place = Number(own[index + 1]);
+    const { life = before[-1 - place]?.life ?? "", slot } = places[place] ?? {};
+    refs.push({ seq, life, slot });
   }
-  return lives;
+  return { before, refs };
 }
 
 function numbersOf(value: Uint8Array | undefined): number[] {

@@ -7,17 +7,20 @@ import { clockCorrected } from "./clock.ts";
 import type { Event, Incarnation } from "./event.ts";
 import { sideOf } from "./event.ts";
 import {
-  type LifeRefs,
   type Lives,
+  type Ref,
   type Span,
+  addRef,
+  copyOf,
+  decodeEntry,
   decodeGaps,
-  decodeLives,
   decodeSpan,
+  encodeEntry,
   encodeGaps,
-  encodeLives,
   encodeSpan,
   gapsName,
   historyPrefix,
+  livesAt,
   numberOfName,
   numberedName,
   spanPrefix,
@@ -27,7 +30,7 @@ import type { Log } from "./log.ts";
 import type { MergeIndex } from "./merger.ts";
 import { lifeOf } from "./registers.ts";
 import { readableEvents } from "./replay.ts";
-import type { NamedValue, Store, StoredSegment } from "./store-port.ts";
+import type { Store, StoredSegment } from "./store-port.ts";
 
 /** What an entry holds of: the life going on, and the one before it, which is over by then. */
 const livesKept = 2;
@@ -98,12 +101,15 @@ export class HistoryIndex implements MergeIndex {
       values.set(numberedName(prefix, span.lo), encodeSpan(span));
       for (const [key, events] of this.#byKey(fresh, span)) {
         const named = historyPrefix(this.#log.id, key, origin);
-        const lives = await this.#livesAfter(named, events, { written, values, end });
-        const seq = events.at(-1)?.seq ?? 0;
-        values.set(numberedName(named, seq), encodeLives(lives, seq));
-        written.set(named, { seq, lives });
-        if (span.lo <= end) await this.#amend(named, events, values);
-        else this.#remember(named, { seq, lives });
+        const refs = events.map((event) => refOf(event));
+        const first = refs[0]?.seq ?? 0;
+        const entry = { before: await this.#livesBefore(named, first, { written, values, end }), refs };
+        values.set(numberedName(named, first), encodeEntry(entry, first));
+        const seq = refs.at(-1)?.seq ?? 0;
+        const after = { seq, lives: livesAt(entry, seq).slice(-livesKept) };
+        written.set(named, after);
+        if (span.lo <= end) await this.#amend(named, refs, values);
+        else this.#remember(named, after);
       }
     }
   }
@@ -148,12 +154,6 @@ export class HistoryIndex implements MergeIndex {
     values.set(name, encodeGaps([...before.flatMap((gap) => without(gap, filled)), ...found]));
   }
 
-  async #livesAfter(prefix: string, events: readonly Event[], batch: Batch): Promise<Lives> {
-    const lives = await this.#livesBefore(prefix, events[0]?.seq ?? 0, batch);
-    for (const event of events) addRef(lives, event);
-    return lives.slice(-livesKept);
-  }
-
   async #livesBefore(prefix: string, seq: number, { written, values, end }: Batch): Promise<Lives> {
     const known = written.get(prefix) ?? this.#recent.get(prefix);
     // What was remembered of a slice that was given up is no good for an earlier place.
@@ -163,7 +163,8 @@ export class HistoryIndex implements MergeIndex {
     const found = await this.#store.floor(prefix, numberedName(prefix, seq - 1));
     if (isBefore && known.seq > (found === undefined ? 0 : numberOfName(found))) return copyOf(known.lives);
     const amended = found && { ...found, value: values.get(found.name) ?? found.value };
-    return decodeLives(amended) ?? [];
+    const entry = decodeEntry(amended);
+    return entry === undefined ? [] : livesAt(entry, seq).slice(-livesKept);
   }
 
   #remember(prefix: string, recent: Recent): void {
@@ -174,17 +175,16 @@ export class HistoryIndex implements MergeIndex {
   }
 
   /** Takes events that came late into the entries after them. */
-  async #amend(prefix: string, events: readonly Event[], values: Values): Promise<void> {
+  async #amend(prefix: string, refs: readonly Ref[], values: Values): Promise<void> {
     this.#recent.delete(prefix);
-    const last = events.at(-1)?.seq ?? 0;
+    const last = refs.at(-1)?.seq ?? 0;
     for (const name of await this.#store.names(prefix)) {
-      const value = await this.#store.get(name);
-      const named: NamedValue | undefined = value && { name, value };
-      const lives = decodeLives(named);
-      const seq = Number.parseInt(name.slice(prefix.length), 16);
-      if (lives === undefined || seq <= last) continue;
-      for (const event of events) addRef(lives, event);
-      values.set(name, encodeLives(lives, seq));
+      const value = values.get(name) ?? (await this.#store.get(name));
+      const entry = decodeEntry(value && { name, value });
+      const first = Number.parseInt(name.slice(prefix.length), 16);
+      if (entry === undefined || first <= last) continue;
+      for (const ref of refs) addRef(entry.before, ref);
+      values.set(name, encodeEntry(entry, first));
     }
   }
 }
@@ -195,20 +195,9 @@ function isState(event: Event): boolean {
   return event.deletes === true ? sideOf(event.origin) === "cloud" : event.slot !== undefined;
 }
 
-function addRef(lives: Lives, event: Event): void {
-  const life = lifeOf(event) ?? "";
-  let refs = lives.find((each) => each.life === life);
-  if (refs === undefined) {
-    refs = { life, over: 0, slots: new Map() } satisfies LifeRefs;
-    lives.push(refs);
-  }
-  if (event.deletes === true) refs.over = Math.max(refs.over, event.seq);
-  else if (event.slot !== undefined)
-    refs.slots.set(event.slot, Math.max(refs.slots.get(event.slot) ?? 0, event.seq));
-}
-
-function copyOf(lives: Lives): Lives {
-  return lives.map(({ life, over, slots }) => ({ life, over, slots: new Map(slots) }));
+function refOf(event: Event): Ref {
+  const slot = event.deletes === true ? undefined : event.slot;
+  return { seq: event.seq, life: lifeOf(event) ?? "", slot };
 }
 
 /** Events whose sequences follow, cut where an era of the clock begins. */

@@ -7,13 +7,14 @@ import { sideOf } from "./event.ts";
 import { type Era } from "./clock.ts";
 import { compareOfSide } from "./generations.ts";
 import {
+  type Entry,
   type Span,
+  decodeEntry,
   decodeGaps,
-  decodeLives,
   decodeSpan,
   gapsName,
   historyPrefix,
-  numberOfName,
+  livesAt,
   numberedName,
   spanPrefix,
 } from "./history-entries.ts";
@@ -25,6 +26,7 @@ import { readableEvents } from "./replay.ts";
 /** What of a log its past is read from. */
 export type IndexedLog = Pick<Log, "id" | "histories" | "registers" | "stored" | "eventAt" | "applies">;
 
+const nothing: Entry = { before: [], refs: [] };
 const readBytes = 256 * 1024;
 
 /** Of each side the last event whose time, put right by what its clock was corrected by since, is not later. */
@@ -81,14 +83,13 @@ async function stateOfOrigin(
   const { store } = log.stored;
   const prefix = historyPrefix(log.id, key, origin);
   const entry = await store.floor(prefix, numberedName(prefix, cut));
-  const known = entry === undefined ? 0 : numberOfName(entry);
   const latest = new Map<string, number>();
-  for (const { life, over, slots } of decodeLives(entry) ?? []) {
+  for (const { life, over, slots } of livesAt(decodeEntry(entry) ?? nothing, cut)) {
     if (over > 0) latest.set(`${life}!`, over);
-    for (const [slot, seq] of slots) latest.set(`${life}!${slot}`, seq);
+    for (const [slot, seq] of slots) if (seq > 0) latest.set(`${life}!${slot}`, seq);
   }
   const scanned = new Map<number, Event>();
-  for (const range of await unindexed(log, origin, known, cut)) {
+  for (const range of await unindexed(log, origin, cut)) {
     for await (const event of eventsIn(log, origin, range)) {
       const life = event.key === key && log.applies(event) ? lifeOf(event) : undefined;
       if (life === undefined) continue;
@@ -107,16 +108,15 @@ async function stateOfOrigin(
   return events;
 }
 
-/** Sequences up to `cut` that an entry at `known` may not tell of: the rest of a block, the tail, and gaps. */
-async function unindexed(log: IndexedLog, origin: Incarnation, known: number, cut: number): Promise<Range[]> {
+/** Sequences up to `cut` that no entry tells of: the tail, and gaps. */
+async function unindexed(log: IndexedLog, origin: Incarnation, cut: number): Promise<Range[]> {
   const gaps = await gapsOf(log, origin);
   const ranges = gaps
     .filter(({ from }) => from <= cut)
     .map(({ from, to }) => ({ from, to: Math.min(to, cut) }));
   const span = await spanAt(log, origin, cut);
-  // An entry is of the last event of its block: nothing of the object is between it and the block's end.
-  const from = span === undefined ? 1 : span.hi < cut ? span.hi + 1 : known >= span.lo ? cut + 1 : span.lo;
-  if (from <= cut) ranges.push({ from, to: cut });
+  const end = span?.hi ?? 0;
+  if (end < cut) ranges.push({ from: end + 1, to: cut });
   return ranges;
 }
 
@@ -205,14 +205,35 @@ async function lastWritten(
   const end = await spanAt(log, origin, range.to);
   const scans = gaps.filter(({ from, to }) => from <= range.to && to >= range.from);
   if ((end?.hi ?? 0) < range.to) scans.push({ from: (end?.hi ?? 0) + 1, to: range.to });
-  const isWhole = span !== undefined && span.lastTime <= until;
-  if (span !== undefined && !isWhole) scans.push({ from: span.lo, to: span.hi });
-  let found: Written | undefined = isWhole ? { seq: span.hi, time: span.lastTime } : undefined;
+  let found = span && (await lastInSpan(log, origin, span, until));
   for (const { from, to } of scans) {
     const within = { from: Math.max(from, range.from), to: Math.min(to, range.to) };
     for await (const { seq, time } of eventsIn(log, origin, within)) {
       if (time > until) break;
       if (seq > (found?.seq ?? 0)) found = { seq, time };
+    }
+  }
+  return found;
+}
+
+async function lastInSpan(
+  log: IndexedLog,
+  origin: Incarnation,
+  { lo, hi, firstTime, lastTime }: Span,
+  until: number,
+): Promise<Written> {
+  if (lastTime <= until) return { seq: hi, time: lastTime };
+  let found: Written = { seq: lo, time: firstTime };
+  let [low, high] = [lo + 1, hi - 1];
+  while (low <= high) {
+    const middle = Math.floor((low + high) / 2);
+    const event = await log.eventAt(origin, middle);
+    // What can't be read any more is reported by the log; it is passed over here, towards what is earlier.
+    if (event !== undefined && event.time <= until) {
+      found = event;
+      low = middle + 1;
+    } else {
+      high = middle - 1;
     }
   }
   return found;

@@ -257,11 +257,12 @@ t.test("an answer reads no more of a long log than of a short one", async (t) =>
       return readOrigin(...asked);
     };
     const events = await node.events();
-    await sameAsWalk(node.log, events, [events.length >> 1]);
+    const picks = Array.from({ length: 16 }, (_, nth) => Math.floor(((nth + 0.5) * events.length) / 16));
+    await sameAsWalk(node.log, events, picks);
     reads.push(count);
   }
   const [short = 0, long = 0] = reads;
-  t.ok(long <= short + 2, `${short} reads, and ${long}`);
+  t.ok(short > 0 && long <= short * 1.5, `${short} reads, and ${long}`);
 });
 
 t.test("what the disk lost is named as a gap until it is there, and told of then", async (t) => {

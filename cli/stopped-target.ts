@@ -22,7 +22,7 @@ import {
   statusResponse,
 } from "../protocol/rest/http.ts";
 import { type LogSource, serveLogs, verifyRow } from "../protocol/rest/log-api.ts";
-import { type PastSource, servePast } from "../protocol/rest/past-api.ts";
+import { pastSourceOf, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
   keepsEverything,
@@ -154,19 +154,19 @@ function statusOf({ dataDir }: Context, { node }: Place, logs: ReadonlyMap<LogId
 
 function targetOf(name: string, stopped: Stopped, close: () => Promise<void>): Target {
   const never = new AbortController().signal;
-  const source: LogSource & PastSource = {
+  const source: LogSource = {
     logs: () => stopped.logs.values(),
     log: (id: LogId) => stopped.logs.get(id),
-    link: () => undefined,
     now: stopped.now,
   };
   const conflicts = new Conflicts({ logs: source, devices: stopped.devices, now: stopped.now });
+  const past = pastSourceOf(source, () => undefined);
   const answer = async (path: string, query: Query, signal: AbortSignal): Promise<HttpResponse> => {
     const request = requestOf(path, query);
     const segments = pathSegments(path) ?? [];
     const found =
       serveStatus(() => stopped.status, request, segments) ??
-      (await servePast(source, request, segments, signal)) ??
+      (await servePast(past, request, segments, signal)) ??
       (await serveDevices(stopped.devices, request, segments, signal)) ??
       (await serveConflicts(conflicts, request, segments)) ??
       (await serveLogs(source, request, segments, signal)) ??

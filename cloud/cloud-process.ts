@@ -22,7 +22,7 @@ import { serveDevices } from "../protocol/rest/device-api.ts";
 import { type HttpHandler, pathSegments } from "../protocol/rest/http.ts";
 import { type LogSource, serveLogs } from "../protocol/rest/log-api.ts";
 import { serveNodes } from "../protocol/rest/node-api.ts";
-import { type PastSource, servePast } from "../protocol/rest/past-api.ts";
+import { pastSourceOf, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
   keepsEverything,
@@ -155,17 +155,17 @@ function handlerOf(view: View): HttpHandler {
     settled: () => cloud.settled(),
   });
   const kubernetes = createApiHandler({ resources: cloud.resources, timers, version: productVersion });
-  const source: LogSource & PastSource = {
+  const source: LogSource = {
     logs: () => cloud.logs(),
     log: (id) => cloud.log(id),
-    link: (node) => cloud.hub.link(node),
     now: () => cloud.environment.clock.now(),
   };
+  const past = pastSourceOf(source, (node) => cloud.hub.link(node));
   return async (request, gone) => {
     const path = pathSegments(request.path) ?? [];
     return (
       serveStatus(() => statusOf(view), request, path) ??
-      (await servePast(source, request, path, gone)) ??
+      (await servePast(past, request, path, gone)) ??
       serveBackup(() => backup(view), request, path) ??
       (await serveNodes(nodeSource(cloud), request, path)) ??
       (await serveDevices(cloud.devices, request, path, gone)) ??

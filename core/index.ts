@@ -7,6 +7,8 @@ export * from "./generations.ts";
 export * from "./clock.ts";
 export * from "./cut.ts";
 export * from "./past.ts";
+export * from "./past-select.ts";
+export * from "./log-past.ts";
 export * from "./replica.ts";
 export * from "./store-port.ts";
 export * from "./time.ts";

@@ -1,56 +1,75 @@
 /**
- * What was so: the state of objects at a cut, and the events of one object in order of time, read off a log.
- *
- * Everything here walks the log, a page at a time. It takes as long as the log is, and memory for a page.
+ * What was so: the cut at an instant, the state of objects at a cut, and the order of events in time. Each origin's events
+ * are looked up by themselves, so what is asked for need not be near to cost little.
  */
 import { calibratedTime } from "./clock.ts";
 import { type Cut, compareInSide, emptyCut, extendCut, isWithin } from "./cut.ts";
-import { TidemarkError } from "./errors.ts";
 import { type Event, type Incarnation, type Seen, sideOf } from "./event.ts";
 import type { Cancelled } from "./follow.ts";
-import type { Generations } from "./generations.ts";
+import { type Generations, originReset } from "./generations.ts";
+import type { Range } from "./history.ts";
 import type { Log } from "./log.ts";
 import { type Registers, registersProjection } from "./registers.ts";
 import type { Problem } from "./replay.ts";
 
-/** What of a log its past is read from. */
-export type PastLog = Pick<
+/** What of a log its past is read from. `pastOf` makes one of a `Log`. */
+export interface PastLog extends Pick<
   Log,
-  "id" | "side" | "position" | "registers" | "histories" | "problems" | "read" | "eventAt" | "applies"
->;
-
-export interface Walk {
-  /** Positions up to this one; all there are now, unless said. */
-  readonly to?: number | undefined;
-  /** Ends the walk when nobody waits for it any more. */
-  readonly gone?: Cancelled | undefined;
-}
-
-/** All events that are held, in order of position. @throws LOG_CLOSED when nobody waits for the answer any more */
-export async function* walk(
-  log: PastLog,
-  { to = log.position, gone }: Walk = {},
-): AsyncGenerator<readonly Event[]> {
-  for (let next = 1; next <= to;) {
-    if (gone?.aborted === true) throw new TidemarkError("LOG_CLOSED", "nobody waits for this any more");
-    const events = await log.read(next);
-    const last = events.at(-1);
-    if (last === undefined) return;
-    next = last.position + 1;
-    yield last.position <= to ? events : events.filter(({ position }) => position <= to);
-  }
+  "id" | "side" | "position" | "registers" | "histories" | "problems" | "eventAt" | "applies"
+> {
+  /** The events of an origin that are held of a range, in order of sequence. @throws LOG_CLOSED when nobody waits any more */
+  events(origin: Incarnation, range: Range, gone?: Cancelled): AsyncIterable<readonly Event[]>;
+  /** What the registers of an object are folded from at a cut: at least the latest of each origin, life and slot. */
+  stateOf(key: string, cut: Cut, gone?: Cancelled): Promise<readonly Event[]>;
 }
 
 /** Of each side the last event whose time, as the clocks that were put right since would have said it, is not later. */
-export async function cutAt(log: PastLog, timeMs: number, options?: Walk): Promise<Cut> {
-  const { generations, eras } = log.registers;
+export async function cutAt(log: PastLog, timeMs: number, gone?: Cancelled): Promise<Cut> {
+  const { generations } = log.registers;
   let cut = emptyCut;
-  for await (const events of walk(log, options)) {
-    for (const event of events) {
-      if (calibratedTime(eras, event) <= timeMs) cut = extendCut(cut, event, generations);
-    }
+  for (const { origin } of log.histories.values()) {
+    const seq = await lastAt(log, origin, timeMs, gone);
+    if (seq > 0) cut = extendCut(cut, { origin, seq }, generations);
   }
   return cut;
+}
+
+/** Whether the times of an origin only rise, so that one can be looked for. */
+export function isOrdered({ registers, problems }: PastLog, origin: Incarnation): boolean {
+  const isWhole = problems.every((problem) => problem.origin !== undefined && problem.origin !== origin);
+  return isWhole && !registers.eras.has(origin);
+}
+
+/** The last sequence of an origin whose corrected time is not later; 0 for none. */
+export async function lastAt(
+  log: PastLog,
+  origin: Incarnation,
+  timeMs: number,
+  gone?: Cancelled,
+): Promise<number> {
+  const top = log.histories.get(origin)?.top ?? 0;
+  let last = 0;
+  if (!isOrdered(log, origin)) {
+    for await (const events of log.events(origin, { from: 1, to: top }, gone)) {
+      for (const event of events) if (timeOf(log, event) <= timeMs) last = event.seq;
+    }
+    return last;
+  }
+  for (let high = top; last < high;) {
+    const middle = Math.ceil((last + high) / 2);
+    const event = await firstHeld(log, origin, { from: middle, to: high });
+    if (event === undefined || timeOf(log, event) > timeMs) high = middle - 1;
+    else last = event.seq;
+  }
+  return last;
+}
+
+/** The first event of a range that is held: others may have been let go. */
+async function firstHeld(log: PastLog, origin: Incarnation, range: Range): Promise<Event | undefined> {
+  const event = await log.eventAt(origin, range.from);
+  if (event !== undefined) return event;
+  for await (const [first] of log.events(origin, range)) if (first !== undefined) return first;
+  return undefined;
 }
 
 /** All that is held. */
@@ -78,14 +97,14 @@ export function vectorOf(
 }
 
 /**
- * The registers of the wanted objects as they were at a cut. Generations and corrections of clocks are what is known
- * of them now: they say how events are to be read, not what was so.
+ * The registers of some objects as they were at a cut. Generations and corrections of clocks are what is known of them
+ * now: they say how events are to be read, not what was so.
  */
 export async function registersAt(
   log: PastLog,
   cut: Cut,
-  wanted: (key: string) => boolean,
-  options?: Walk,
+  keys: readonly string[],
+  gone?: Cancelled,
 ): Promise<Registers> {
   const { generations, eras } = log.registers;
   const state: Registers = {
@@ -93,14 +112,34 @@ export async function registersAt(
     generations: new Map(generations),
     eras: new Map(eras),
   };
-  for await (const events of walk(log, options)) {
-    for (const event of events) {
-      const isMark = event.slot === undefined && event.deletes !== true;
-      if (!isMark && !wanted(event.key)) continue;
-      if (isWithin(cut, event, generations) && log.applies(event)) registersProjection.apply(state, event);
+  for (const event of await resetsWithin(log, cut, gone)) registersProjection.apply(state, event);
+  for (const key of keys) await addState(state, log, { key, cut, gone });
+  return state;
+}
+
+/** Adds one more object to what `registersAt` gave. */
+export async function addState(
+  state: Registers,
+  log: PastLog,
+  { key, cut, gone }: { readonly key: string; readonly cut: Cut; readonly gone: Cancelled | undefined },
+): Promise<void> {
+  for (const event of await log.stateOf(key, cut, gone)) registersProjection.apply(state, event);
+}
+
+/** Where a cloud began anew, which is rare: only then the log is walked for it. */
+async function resetsWithin(log: PastLog, cut: Cut, gone: Cancelled | undefined): Promise<Event[]> {
+  if (log.registers.reset === undefined) return [];
+  const found: Event[] = [];
+  for (const { origin, top } of log.histories.values()) {
+    if (sideOf(origin) !== "cloud") continue;
+    for await (const events of log.events(origin, { from: 1, to: top }, gone)) {
+      for (const event of events) {
+        const isReset = event.type === originReset && log.applies(event);
+        if (isReset && isWithin(cut, event, log.registers.generations)) found.push(event);
+      }
     }
   }
-  return state;
+  return found;
 }
 
 /** A place in the order of time: an instant, which comes before all events of that time, or that of an event. */
@@ -125,54 +164,6 @@ export function comparePlaces(generations: Generations, a: Place, b: Place): num
   return compareInSide(generations, a.event, b.event);
 }
 
-export interface Selection {
-  readonly wanted: (event: Event) => boolean;
-  /** The first place that counts in. */
-  readonly from: Place | undefined;
-  /** The first place that no longer does. */
-  readonly to: Place | undefined;
-  /** Only what comes after this event, in the order asked for. */
-  readonly after: Place | undefined;
-  /** Latest first. */
-  readonly descending: boolean;
-  readonly limit: number;
-}
-
-/** The first events of a selection, in order of time. Memory for twice the limit, whatever the log's length. */
-export async function selectEvents(
-  log: PastLog,
-  selection: Selection,
-  options?: Walk,
-): Promise<readonly Event[]> {
-  const { wanted, from, to, after, descending, limit } = selection;
-  const { generations } = log.registers;
-  const sign = descending ? -1 : 1;
-  const isIn = (place: Place): boolean =>
-    (from === undefined || comparePlaces(generations, place, from) >= 0) &&
-    (to === undefined || comparePlaces(generations, place, to) < 0) &&
-    (after === undefined || sign * comparePlaces(generations, place, after) > 0);
-  let found: { readonly place: Place; readonly event: Event }[] = [];
-  const keepFirst = (): void => {
-    found.sort((a, b) => sign * comparePlaces(generations, a.place, b.place));
-    // What came back after it had been lost may be stored twice.
-    found = found.filter(
-      ({ place }, index) =>
-        index === 0 || comparePlaces(generations, place, (found[index - 1] as (typeof found)[0]).place) !== 0,
-    );
-    found.length = Math.min(found.length, limit);
-  };
-  for await (const events of walk(log, options)) {
-    for (const event of events) {
-      if (!wanted(event) || !log.applies(event)) continue;
-      const place = placeOf(log.registers, event);
-      if (isIn(place)) found.push({ place, event });
-      if (found.length >= 2 * limit + 64) keepFirst();
-    }
-  }
-  keepFirst();
-  return found.map(({ event }) => event);
-}
-
 /** Where what a log holds begins. */
 export interface Beginning {
   /** Ms since the epoch: the time of the first event that is held. */
@@ -192,8 +183,17 @@ export async function beginningOf(log: PastLog): Promise<Beginning | undefined> 
     if (event === undefined) isForgotten ||= !log.problems.some((problem) => isOf(problem, origin));
     else if (first === undefined || timeOf(log, event) < timeOf(log, first)) first = event;
   }
-  first ??= (await log.read(1, 1))[0];
+  first ??= await firstOfAny(log);
   return first === undefined ? undefined : { time: timeOf(log, first), isForgotten };
+}
+
+/** The first that is held of any origin, where none is held from its beginning. */
+async function firstOfAny(log: PastLog): Promise<Event | undefined> {
+  for (const { origin, top } of log.histories.values()) {
+    const event = await firstHeld(log, origin, { from: 1, to: top });
+    if (event !== undefined) return event;
+  }
+  return undefined;
 }
 
 function timeOf({ registers }: PastLog, event: Event): number {

@@ -20,7 +20,7 @@ import { Conflicts } from "../protocol/rest/conflicts.ts";
 import { serveDevices } from "../protocol/rest/device-api.ts";
 import { type HttpHandler, pathSegments, statusResponse } from "../protocol/rest/http.ts";
 import { type LogSource, serveLogs } from "../protocol/rest/log-api.ts";
-import { type PastSource, servePast } from "../protocol/rest/past-api.ts";
+import { pastSourceOf, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
   keepsEverything,
@@ -143,10 +143,9 @@ interface View {
 
 function handlerOf(view: View): HttpHandler {
   const { edge } = view;
-  const source: LogSource & PastSource = {
+  const source: LogSource = {
     logs: () => [edge.log],
     log: (id) => (id === edge.log.id ? edge.log : undefined),
-    link: () => edge.hub.link,
     now: () => edge.environment.clock.now(),
   };
   const conflicts = new Conflicts({
@@ -154,11 +153,12 @@ function handlerOf(view: View): HttpHandler {
     devices: edge.devices,
     now: () => edge.environment.clock.now(),
   });
+  const past = pastSourceOf(source, () => edge.hub.link);
   return async (request, gone) => {
     const path = pathSegments(request.path) ?? [];
     return (
       serveStatus(() => statusOf(view), request, path) ??
-      (await servePast(source, request, path, gone)) ??
+      (await servePast(past, request, path, gone)) ??
       serveBackup(view.backup, request, path) ??
       (await serveDevices(edge.devices, request, path, gone)) ??
       (await serveConflicts(conflicts, request, path)) ??

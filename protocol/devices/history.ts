@@ -1,7 +1,8 @@
 /** A device's changes, in order of time: what was reported, wanted, declared and deleted, in all its lives. */
 import { TidemarkError } from "../../core/errors.ts";
 import { type Event, type EventId, eventId, parseEventId } from "../../core/event.ts";
-import { type PastLog, type Place, placeOf, selectEvents } from "../../core/past.ts";
+import { type PastLog, type Place, placeOf } from "../../core/past.ts";
+import { selectEvents } from "../../core/past-select.ts";
 import type { Registers } from "../../core/registers.ts";
 import type { Cancelled } from "../../core/follow.ts";
 import { rfc3339 } from "../../core/time.ts";
@@ -57,8 +58,9 @@ export async function deviceHistory(
     after,
     descending,
     limit: limit + 1,
+    position,
   };
-  const events = await selectEvents(log, selection, { to: position, gone });
+  const events = await selectEvents(log, selection, gone);
   const page = events.slice(0, limit);
   const last = page.at(-1);
   const isMore = events.length > limit && last !== undefined;

@@ -1,38 +1,33 @@
 /** A device as it was: its state at a cut, why there was none, and what differs between two states. */
 import { type Cut, isWithin } from "../../core/cut.ts";
 import { TidemarkError } from "../../core/errors.ts";
-import { type Event, nodeOfLog } from "../../core/event.ts";
-import { type PastLog, type Walk, placeOf, registersAt, walk } from "../../core/past.ts";
-import { type Registers, beginsLife } from "../../core/registers.ts";
+import { parseEventId } from "../../core/event.ts";
+import type { Cancelled } from "../../core/follow.ts";
+import { type PastLog, addState, placeOf, registersAt } from "../../core/past.ts";
+import type { Registers } from "../../core/registers.ts";
 import { rfc3339 } from "../../core/time.ts";
+import { readDeclaration } from "./declaration.ts";
 import { deviceKey, modelKey } from "./topics.ts";
-import { type DeviceView, type PropertyView, deviceView } from "./twin-view.ts";
+import type { DeviceView, PropertyView } from "./twin-view.ts";
 
 export interface DeviceName {
   readonly namespace: string;
   readonly name: string;
 }
 
-/** The registers of a device and of the models it may have, at a cut. */
-export function deviceRegistersAt(
+/** The registers of a device and of the model it has, at a cut. */
+export async function deviceRegistersAt(
   log: PastLog,
   { namespace, name }: DeviceName,
   cut: Cut,
-  options?: Walk,
+  gone?: Cancelled,
 ): Promise<Registers> {
-  const [key, models] = [deviceKey(namespace, name), modelKey(namespace, "")];
-  return registersAt(log, cut, (other) => other === key || other.startsWith(models), options);
-}
-
-/** @returns undefined when it did not exist then */
-export async function deviceAt(
-  log: PastLog,
-  device: DeviceName,
-  cut: Cut,
-  options?: Walk,
-): Promise<DeviceView | undefined> {
-  const registers = await deviceRegistersAt(log, device, cut, options);
-  return deviceView(registers, device.namespace, device.name, nodeOfLog(log.id) ?? null);
+  const registers = await registersAt(log, cut, [deviceKey(namespace, name)], gone);
+  const model = readDeclaration(registers, namespace, name)?.model;
+  if (model !== undefined) {
+    await addState(registers, log, { key: modelKey(namespace, model), cut, gone });
+  }
+  return registers;
 }
 
 /** Why a device is not in a log at a cut. @param at the cut, as people see it */
@@ -40,39 +35,32 @@ export async function absence(
   log: PastLog,
   { namespace, name }: DeviceName,
   cut: Cut,
-  { at, ...options }: Walk & { readonly at: string },
+  { at, gone }: { readonly at: string; readonly gone: Cancelled },
 ): Promise<TidemarkError> {
   const key = deviceKey(namespace, name);
-  let born: Event | undefined;
-  let bornLater: Event | undefined;
-  let ended: Event | undefined;
-  for await (const events of walk(log, options)) {
-    for (const event of events) {
-      if (event.key !== key || !log.applies(event)) continue;
-      const isIn = isWithin(cut, event, log.registers.generations);
-      if (event.deletes === true && isIn) ended = event;
-      if (!beginsLife(event)) continue;
-      if (isIn) born = event;
-      else bornLater ??= event;
-    }
-  }
   const device = `${namespace}/${name}`;
-  const timeOf = (event: Event): string => rfc3339(placeOf(log.registers, event).time);
-  if (born !== undefined) {
-    const deleted = ended === undefined ? null : timeOf(ended);
+  const { generations } = log.registers;
+  const lives = [...(log.registers.objects.get(key)?.keys() ?? [])].flatMap((id) => parseEventId(id) ?? []);
+  if (lives.some((life) => isWithin(cut, life, generations))) {
+    const ends = (await log.stateOf(key, cut, gone)).filter((event) => event.deletes === true);
+    const times = ends.map((event) => placeOf(log.registers, event).time);
+    const deleted = times.length === 0 ? null : rfc3339(Math.max(...times));
     const when = deleted === null ? "" : `, at ${deleted}`;
     return new TidemarkError("DELETED", `${device} had been deleted by ${at}${when}`, {
       data: { reason: "deleted", deleted },
     });
   }
-  if (bornLater !== undefined) {
-    const since = timeOf(bornLater);
-    return new TidemarkError("NOT_YET", `${device} did not exist yet at ${at}: it did from ${since} on`, {
-      data: { reason: "notYet", since },
+  if (lives.length === 0) {
+    return new TidemarkError("NOT_FOUND", `there has never been a device ${device} here`, {
+      data: { reason: "never" },
     });
   }
-  return new TidemarkError("NOT_FOUND", `there has never been a device ${device} here`, {
-    data: { reason: "never" },
+  const births = await Promise.all(lives.map(({ origin, seq }) => log.eventAt(origin, seq)));
+  const times = births.flatMap((event) => (event === undefined ? [] : placeOf(log.registers, event).time));
+  const since = times.length === 0 ? null : rfc3339(Math.min(...times));
+  const when = since === null ? "" : `: it did from ${since} on`;
+  return new TidemarkError("NOT_YET", `${device} did not exist yet at ${at}${when}`, {
+    data: { reason: "notYet", since },
   });
 }
 

@@ -97,7 +97,7 @@ async function wantedBefore(
   const device = parseDeviceKey(event.key);
   const property = event.slot?.slice(event.slot.indexOf("/") + 1);
   if (device === undefined || property === undefined) return undefined;
-  const registers = await deviceRegistersAt(log, device, cutOfEvent(event), { gone });
+  const registers = await deviceRegistersAt(log, device, cutOfEvent(event), gone);
   const declaration = readDeclaration(registers, device.namespace, device.name);
   if (declaration === undefined) return undefined;
   const twin = readTwin(registers, declaration, property);

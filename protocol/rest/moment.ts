@@ -2,7 +2,8 @@
 import { type Cut, cutOfEvent } from "../../core/cut.ts";
 import { TidemarkError } from "../../core/errors.ts";
 import { type Event, type Seen, parseEventId } from "../../core/event.ts";
-import { type PastLog, type Place, type Walk, cutAt, cutNow, placeOf } from "../../core/past.ts";
+import type { Cancelled } from "../../core/follow.ts";
+import { type PastLog, type Place, cutAt, cutNow, placeOf } from "../../core/past.ts";
 import { parseInstant, rfc3339 } from "../../core/time.ts";
 
 /** What was asked for, before it is looked up in a log. */
@@ -44,7 +45,7 @@ export async function findMoment(
   log: PastLog,
   moment: Moment,
   nowMs: number,
-  options?: Walk,
+  gone: Cancelled,
 ): Promise<Found> {
   if (moment.id !== undefined) {
     const event = await eventOf(log, moment.id);
@@ -54,7 +55,7 @@ export async function findMoment(
   const { time } = moment;
   // What is held by now may carry the times of a clock that runs a little ahead.
   const isNow = time === nowMs;
-  const cut = isNow ? cutNow(log) : await cutAt(log, time, options);
+  const cut = isNow ? cutNow(log) : await cutAt(log, time, gone);
   return { cut, place: { time, event: undefined }, text: rfc3339(time), isEvent: false, isNow };
 }
 

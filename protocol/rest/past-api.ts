@@ -21,7 +21,7 @@ import { answerHistory } from "./past-history.ts";
 import { answerEventWhy, answerPropertyWhy } from "./past-why.ts";
 import { type Asked, type PastSource, logOfNode } from "./past-source.ts";
 
-export type { PastSource } from "./past-source.ts";
+export { type PastSource, pastSourceOf } from "./past-source.ts";
 
 type Answer = (source: PastSource, asked: Asked) => Promise<HttpResponse>;
 

@@ -3,6 +3,7 @@ import { TidemarkError } from "../../core/errors.ts";
 import type { Cancelled } from "../../core/follow.ts";
 import { type EventId, type LogId, nodeLog, nodeOfLog, parseEventId } from "../../core/event.ts";
 import { type PastLog, beginningOf, placeOf } from "../../core/past.ts";
+import { pastOf } from "../../core/log-past.ts";
 import { currentLife } from "../../core/registers.ts";
 import { rfc3339 } from "../../core/time.ts";
 import type { DeviceName } from "../devices/past.ts";
@@ -10,6 +11,7 @@ import { deviceKey } from "../devices/topics.ts";
 import type { FoundEvent } from "../devices/why.ts";
 import { type Gap, type Span, holesIn, peerGap } from "./completeness.ts";
 import { type HttpRequest, queryValue } from "./http.ts";
+import type { LogSource } from "./log-api.ts";
 import type { LinkView } from "./status-api.ts";
 
 export interface PastSource {
@@ -19,6 +21,19 @@ export interface PastSource {
   link(node: string): LinkView | undefined;
   /** Ms since the epoch. */
   now(): number;
+}
+
+/** @param link the link to the other side of a node's log, as far as it is known */
+export function pastSourceOf(source: LogSource, link: PastSource["link"]): PastSource {
+  return {
+    logs: () => Array.from(source.logs(), pastOf),
+    log: (id) => {
+      const log = source.log(id);
+      return log && pastOf(log);
+    },
+    link,
+    now: () => source.now(),
+  };
 }
 
 /** What is asked about: a device, in the named node's log or wherever it is. */
@@ -97,7 +112,7 @@ export async function findEvent(
   const here = near === undefined ? undefined : await eventIn(near, id);
   if (here !== undefined) return here;
   for (const log of source.logs()) {
-    const there = log === near ? undefined : await eventIn(log, id);
+    const there = log.id === near?.id ? undefined : await eventIn(log, id);
     if (there !== undefined) return there;
   }
   return undefined;

@@ -177,7 +177,7 @@ async function whereItWas(source: PastSource, asked: Asked, at: Moment): Promise
 
 async function pastOf(log: PastLog, asked: Asked, at: Moment, nowMs: number): Promise<DevicePast> {
   const { namespace, name, gone } = asked;
-  const found = await findMoment(log, at, nowMs, { gone });
+  const found = await findMoment(log, at, nowMs, gone);
   await assertKept(log, found.place.time);
   const node = nodeOfLog(log.id) ?? null;
   if (found.isNow) {
@@ -185,7 +185,7 @@ async function pastOf(log: PastLog, asked: Asked, at: Moment, nowMs: number): Pr
     const view = deviceView(registers, namespace, name, node);
     return { log, found: { ...found, cut: cutNow(log) }, registers, view };
   }
-  const registers = await deviceRegistersAt(log, asked, found.cut, { gone });
+  const registers = await deviceRegistersAt(log, asked, found.cut, gone);
   return { log, found, registers, view: deviceView(registers, namespace, name, node) };
 }
 

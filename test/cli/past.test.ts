@@ -50,6 +50,8 @@ t.before(async () => {
   cloud = await start();
   await tidemark("apply", "-f", "-");
   for (const value of ["20", "21", "22"]) await tidemark("device", "set", "thermo-1", "temp", value);
+  // What is wanted reaches the node's log a moment after it is declared.
+  while ((await items("--property", "temp")).length < 3);
 });
 t.teardown(() => cloud.stop());
 

@@ -5,22 +5,28 @@ import { calibratedTime, clockCorrected } from "../../core/clock.ts";
 import { type Cut, cutOfEvent, emptyCut } from "../../core/cut.ts";
 import { type Event, sideOf } from "../../core/event.ts";
 import { originOpened } from "../../core/generations.ts";
-import {
-  type Selection,
-  beginningOf,
-  cutAt,
-  cutNow,
-  placeOf,
-  registersAt,
-  selectEvents,
-  vectorOf,
-} from "../../core/past.ts";
+import { beginningOf, cutAt, cutNow, placeOf, registersAt, vectorOf } from "../../core/past.ts";
+import { type Selection, selectEvents } from "../../core/past-select.ts";
 import { registersProjection } from "../../core/registers.ts";
 import { c1, c2, n1, n2 } from "./drafts.ts";
 import { applied, hashOf, reported, thermo } from "./log-site.ts";
-import { MadeLog, anyEvents, inOrder } from "./past-log.ts";
+import { MadeLog, anyEvents, corrected, inOrder } from "./past-log.ts";
 
 const all = (): boolean => true;
+
+function keysOf(log: MadeLog): string[] {
+  return [...log.registers.objects.keys()];
+}
+
+const everything = {
+  wanted: all,
+  from: undefined,
+  to: undefined,
+  after: undefined,
+  descending: false,
+  limit: 9,
+  position: Infinity,
+};
 
 /** A cut and the events that it counts in, worked out from the order of each side alone. */
 function cutAfter(events: readonly Event[], cloud: number, node: number): { cut: Cut; within: Event[] } {
@@ -45,7 +51,7 @@ t.test("the state at every cut is a fresh fold of what the cut counts in", async
       // How events are to be read is known from now, whenever it was said.
       for (const event of events) if (isKnowledge(event)) registersProjection.apply(fresh, event);
       for (const event of within) registersProjection.apply(fresh, event);
-      return hashOf(await registersAt(log, cut, all)) === hashOf(fresh);
+      return hashOf(await registersAt(log, cut, keysOf(log))) === hashOf(fresh);
     }),
     { numRuns: 300 },
   );
@@ -55,7 +61,7 @@ t.test("the state at the cut that counts everything in is the state", async () =
   await fc.assert(
     fc.asyncProperty(anyEvents, async (events) => {
       const log = new MadeLog(events);
-      return hashOf(await registersAt(log, cutNow(log), all)) === hashOf(log.registers);
+      return hashOf(await registersAt(log, cutNow(log), keysOf(log))) === hashOf(log.registers);
     }),
   );
 });
@@ -84,7 +90,7 @@ t.test("objects that nobody asked for are not kept", async (t) => {
   const life = log.add(c1, applied());
   log.add(c1, applied({}, undefined, "devices/default/other"));
   log.add(n1, reported("1", life));
-  const state = await registersAt(log, cutNow(log), (key) => key === thermo);
+  const state = await registersAt(log, cutNow(log), [thermo]);
   t.same([...state.objects.keys()], [thermo]);
 });
 
@@ -93,10 +99,9 @@ t.test("what its side may not author counts for nothing", async (t) => {
   const life = log.add(c1, applied());
   log.add(n1, reported("1", life));
   log.refused.add(log.add(n1, reported("2", life)));
-  const state = await registersAt(log, cutNow(log), all);
+  const state = await registersAt(log, cutNow(log), keysOf(log));
   t.same(state.objects.get(thermo)?.get(life)?.slots.get("reported/temperature")?.node?.body, ["1"]);
-  const selection = { wanted: all, from: undefined, to: undefined, after: undefined, descending: false };
-  t.equal((await selectEvents(log, { ...selection, limit: 9 })).length, 2);
+  t.equal((await selectEvents(log, everything)).length, 2);
 });
 
 t.test("a cut at an event counts in the event and what it had seen, of either side", async (t) => {
@@ -104,11 +109,11 @@ t.test("a cut at an event counts in the event and what it had seen, of either si
   const life = log.add(c1, applied());
   log.add(c1, applied({}, life));
   log.add(n1, reported("1", life), { seen: [{ origin: c1, seq: 1 }] });
-  t.same(cutOfEvent(log.events[2] as Event), {
+  t.same(cutOfEvent(log.all[2] as Event), {
     cloud: { origin: c1, seq: 1 },
     node: { origin: n1, seq: 1 },
   });
-  t.same(cutOfEvent(log.events[0] as Event), { ...emptyCut, cloud: { origin: c1, seq: 1 } });
+  t.same(cutOfEvent(log.all[0] as Event), { ...emptyCut, cloud: { origin: c1, seq: 1 } });
 });
 
 t.test("a vector has all of the generations before, and none of those after", async () => {
@@ -151,6 +156,7 @@ t.test("events in order of time: any pages of them are all of them, whichever wa
             after: last && placeOf(log.registers, last),
             descending,
             limit,
+            position: Infinity,
           };
           const page = await selectEvents(log, selection);
           found.push(...page);
@@ -168,18 +174,42 @@ t.test("an event that is stored twice is told once", async (t) => {
   const log = new MadeLog();
   const life = log.add(c1, applied());
   log.add(n1, reported("1", life));
-  log.take(log.events[1] as Event);
-  const selection = { wanted: all, from: undefined, to: undefined, after: undefined, descending: false };
-  t.equal((await selectEvents(log, { ...selection, limit: 9 })).length, 2);
+  log.take(log.all[1] as Event);
+  t.equal((await selectEvents(log, everything)).length, 2);
 });
 
 t.test("a walk ends when nobody waits for it any more", async (t) => {
   const log = new MadeLog(Array.from({ length: 30 }, (_, index) => eventOf(index + 1)));
+  log.add(n1, corrected(0, 99));
   const gone = { aborted: false, addEventListener: () => {}, removeEventListener: () => {} };
-  const asked = cutAt(log, 99, { gone });
+  const asked = cutAt(log, 99, gone);
   gone.aborted = true;
   await t.rejects(asked, { code: "LOG_CLOSED" });
-  t.ok(log.reads < 10, "it did not go to the end");
+  t.ok(log.reads < 5, "it did not go to the end");
+});
+
+t.test("what is near the end of a long log is found without reading what comes before", async (t) => {
+  const log = new MadeLog();
+  const life = log.add(c1, applied(), { time: 1 });
+  for (let time = 1; time <= 1000; time += 1)
+    log.add(n1, reported(String(time), life), { time: time * 1000 });
+  const values = async (selection: Partial<Selection>): Promise<unknown[]> => {
+    log.reads = 0;
+    const events = await selectEvents(log, { ...everything, limit: 3, ...selection });
+    return events.map(({ body }) => (body as unknown[] | null)?.[0]);
+  };
+  t.same(await values({ from: { time: 900_000, event: undefined } }), ["900", "901", "902"]);
+  t.ok(log.reads < 5);
+  t.same(await values({ descending: true }), ["1000", "999", "998"]);
+  t.ok(log.reads < 50);
+  const after = placeOf(log.registers, log.all[500] as Event);
+  t.same(await values({ after }), ["501", "502", "503"]);
+  t.ok(log.reads < 5);
+  t.same(await values({ after, descending: true }), ["499", "498", "497"]);
+  t.ok(log.reads < 50);
+  log.reads = 0;
+  t.same((await cutAt(log, 500_500)).node, { origin: n1, seq: 500 });
+  t.equal(log.reads, 0);
 });
 
 t.test("where a log begins", async (t) => {

@@ -194,8 +194,13 @@ t.test("pages are of the log as it was at the first, whatever comes meanwhile", 
       async (before, meanwhile, limit, order) => {
         const world = new PastWorld();
         const life = world.node.add(c1, declared());
+        // Each side's own time rises; what of the node comes now may be older than what came of the cloud.
+        const clocks = { cloud: 1, node: 1 };
         const add = ({ time, ofNode }: { time: number; ofNode: boolean }): void => {
-          world.node.add(ofNode ? n1 : c1, (ofNode ? reported : desired)(String(time), life), { time });
+          const side = ofNode ? "node" : "cloud";
+          clocks[side] += time;
+          const draft = (ofNode ? reported : desired)(String(time), life);
+          world.node.add(ofNode ? n1 : c1, draft, { time: clocks[side] });
         };
         before.forEach(add);
         const whole = await world.get(`${device}/history`, { order });

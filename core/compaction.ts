@@ -110,8 +110,10 @@ export function coverOf(segments: readonly PlacedSegment[], options: CoverOption
 }
 
 /** Of each origin its own, in the order in which they come first. */
-export function byOrigin(segments: readonly PlacedSegment[]): Map<Incarnation, PlacedSegment[]> {
-  const origins = new Map<Incarnation, PlacedSegment[]>();
+export function byOrigin<Placed extends PlacedSegment>(
+  segments: readonly Placed[],
+): Map<Incarnation, Placed[]> {
+  const origins = new Map<Incarnation, Placed[]>();
   for (const placed of segments) {
     const { origin } = placed.segment;
     const list = origins.get(origin);

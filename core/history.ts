@@ -93,11 +93,16 @@ export class History {
     this.hash = hashAfter;
     const mark = { seq: this.end, hash: hashAfter };
     this.marks.add(mark);
-    if (segment.cover !== undefined) this.edge = mark;
+    if (segment.cover !== undefined) this.noteEdge(mark);
     if (this.stagedEnd < this.end) this.stage(segment, hashAfter);
     this.beyond = this.beyond.filter(({ to }) => to > this.end);
     const [first] = this.beyond;
     if (first !== undefined && first.from <= this.end) this.beyond[0] = { from: this.end + 1, to: first.to };
+  }
+
+  /** Notes the end of a cover. */
+  noteEdge(mark: Mark): void {
+    if (mark.seq > (this.edge?.seq ?? 0)) this.edge = mark;
   }
 
   /** Notes a stored segment that lies past a hole. */

@@ -209,6 +209,12 @@ function encodeCursor({ to, small }: Cursor): Uint8Array {
   return pack([cursorVersion, to, small.map(({ from, bytes }) => [from, bytes])]);
 }
 
+/** Up to which position nothing is going to be merged again. */
+export async function mergedBefore(committer: Committer, log: LogId): Promise<number> {
+  const { to, small } = await readCursor(committer, log);
+  return (small[0]?.from ?? to + 1) - 1;
+}
+
 /** Where it can't be read, everything is merged again: that changes nothing but the time it takes. */
 async function readCursor({ store }: Committer, log: LogId): Promise<Cursor> {
   try {

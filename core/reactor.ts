@@ -61,7 +61,9 @@ export class Outbox {
     const { replica } = this.#options;
     this.#cursor = Math.min(await this.#storedCursor(), replica.position);
     this.#taken = this.#cursor;
-    this.#saved = this.#cursor;
+    // From the beginning it is known that it is there, and compaction waits for it.
+    this.#saved = Number.NEGATIVE_INFINITY;
+    this.#save();
     this.#stopFollowing = replica.onVisible((events) => {
       this.#queued(events);
     });

@@ -119,8 +119,9 @@ export async function compareOwn(log: Log, peer: Statement, memory: LinkMemory):
 
 /** What this side covered of its own the peer had acked, after the histories were compared: there both are the same. */
 async function acked(log: Log, { end, hash, marks }: Claim, seq: number): Promise<Uint8Array | undefined> {
+  const { edge } = log.histories.get(log.incarnation) ?? {};
   const [segment] = await log.readOrigin(log.incarnation, seq, 1);
-  const isCovered = segment?.cover !== undefined && seq < lastOf(segment);
+  const isCovered = seq <= (edge?.seq ?? 0) || (segment?.cover !== undefined && seq <= lastOf(segment));
   if (!isCovered) return undefined;
   return seq === end ? hash : marks.find((mark) => mark.seq === seq)?.hash;
 }

@@ -31,7 +31,7 @@ function caseOf(name: string, perMessage: number, quick: boolean): Case {
         const began = performance.now();
         const connected = backlog.connect();
         for (;;) {
-          await sleep(0.01);
+          await sleep(0.1);
           const stored = (await backlog.stored()) - before;
           if (stored >= events) break;
           if (performance.now() - began > 600_000) throw new Error(`${stored} of ${events} after 600 s`);

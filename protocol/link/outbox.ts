@@ -169,9 +169,8 @@ export class Outbox {
   reads(): ReadRequest[] {
     const requests: ReadRequest[] = [];
     for (const lane of this.#lanes) {
-      if (lane.reading !== undefined || !this.#hasRoom(lane)) continue;
       const flow = currentFlow(lane);
-      if (flow === undefined) continue;
+      if (flow === undefined || !this.#wantsRead(lane)) continue;
       lane.reading = flow;
       const wanted = Math.min(readBytes, this.#credit - this.#queuedBytes);
       requests.push({ origin: flow.origin, fromSeq: flow.next, maxBytes: Math.max(minReadBytes, wanted) });
@@ -186,6 +185,7 @@ export class Outbox {
       const lane = this.#lanes[turn] as Lane;
       const head = lane.queue[0];
       if (head === undefined || (this.#mustCut(head) && this.#otherIsCut(lane))) continue;
+      if (this.#isFilling(lane, head)) continue;
       const frame = this.#frameOf(lane, head);
       if (frame === undefined && this.#otherIsCut(lane)) continue;
       // Without the credit for this one nothing else goes: small segments must not keep a larger one waiting for ever.
@@ -208,12 +208,27 @@ export class Outbox {
     return lane.queuedBytes < readBytes && this.#queuedBytes < this.#credit;
   }
 
+  /** Whether `reads` will ask for more of it. */
+  #wantsRead(lane: Lane): boolean {
+    return lane.reading === undefined && this.#hasRoom(lane) && currentFlow(lane) !== undefined;
+  }
+
   #laneOf(flow: Flow): Lane {
     return this.#lanes.find(({ flows }) => flows.includes(flow)) as Lane;
   }
 
   #otherIsCut(lane: Lane): boolean {
     return this.#cut !== undefined && this.#cut.lane !== lane;
+  }
+
+  /**
+   * Whether a frame made now would be a small one, with more on its way from the disk: what is left of each read would
+   * go alone, too small to be compressed.
+   */
+  #isFilling(lane: Lane, head: Queued): boolean {
+    const isReading = lane.reading !== undefined || this.#wantsRead(lane);
+    if (!isReading || this.#cut?.lane === lane || this.#mustCut(head)) return false;
+    return lane.queuedBytes + lane.queue.length * segmentPrefixBytes < this.#packer.targetBytes;
   }
 
   #frameOf(lane: Lane, head: Queued): SegmentsFrame | PartFrame | undefined {

@@ -118,7 +118,7 @@ export class FakeLog {
     let bytes = 0;
     for (const segment of this.chains.get(origin)?.segments ?? []) {
       if (segment.lo + segment.count - 1 < fromSeq) continue;
-      if (found.length > 0 && bytes >= maxBytes) break;
+      if (found.length > 0 && bytes + segment.bytes.length > maxBytes) break;
       found.push(segment);
       bytes += segment.bytes.length;
     }
@@ -167,6 +167,8 @@ export class End {
   readonly deliveries: Delivery[] = [];
   readonly sentTypes: Frame["type"][] = [];
   readonly partOffsets: number[] = [];
+  /** Of each frame of segments that was sent, what it unpacks to. */
+  readonly batchBytes: number[] = [];
   peer: Hello | Welcome | undefined;
   established = false;
   closed: Closed | undefined;
@@ -176,6 +178,9 @@ export class End {
   verify: ((peer: Hello | Welcome) => Input) | undefined;
   /** Set: delivered segments wait for `sync()`. */
   holdSync = false;
+  /** Set: what is asked of the log waits for `answer()`, as a disk takes its time. */
+  holdReads = false;
+  readonly #unanswered: Input[] = [];
   /** Bytes delivered and not durable. */
   undurable = 0;
   undurableMax = 0;
@@ -231,6 +236,13 @@ export class End {
     for (const [origin, seq] of ends) this.input({ kind: "durable", origin, seq });
   }
 
+  /** The log answers what it was asked. @returns whether it was asked anything */
+  answer(): boolean {
+    const answers = this.#unanswered.splice(0);
+    for (const answer of answers) this.input(answer);
+    return answers.length > 0;
+  }
+
   /** The other end takes one message off the wire. */
   takeFrom(other: End): boolean {
     const wasFull = other.buffered > unsentForLogBytes;
@@ -252,7 +264,9 @@ export class End {
         return;
       case "read": {
         const { origin, fromSeq, maxBytes } = output;
-        this.input({ kind: "read", origin, segments: this.log.read(origin, fromSeq, maxBytes) });
+        const answer: Input = { kind: "read", origin, segments: this.log.read(origin, fromSeq, maxBytes) };
+        if (this.holdReads) this.#unanswered.push(answer);
+        else this.input(answer);
         return;
       }
       case "deliver":
@@ -282,6 +296,7 @@ export class End {
     const frame = decodeFrame(bytes);
     this.sentTypes.push(frame.type);
     if (frame.type === "part") this.partOffsets.push(frame.offset);
+    if (frame.type === "segments") this.batchBytes.push(frame.rawBytes);
     this.unsent.push(bytes);
     if (bytes.length > maxFrameBytes) throw new Error(`a frame of ${bytes.length} bytes was sent`);
     if (this.buffered > maxUnsentBytes) throw new Error(`${this.buffered} bytes were handed to the socket`);

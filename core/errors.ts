@@ -16,6 +16,10 @@ export const errorCodes = {
   DISK_FULL: "there is no room left on the disk",
   SNAPSHOT_INVALID: "a snapshot can't be used; the log is replayed instead",
   BACKUP_INVALID: "a backup is cut short, damaged, or no backup at all",
+  EXPORT_UNKNOWN: "the file is not an export of a log",
+  EXPORT_INCOMPLETE: "the file is only a part of an export",
+  EXPORT_DAMAGED: "an export's bytes are not what was written",
+  LOG_MISMATCH: "the export is of another log than the one that is meant",
   // The link
   FRAME_TOO_LARGE: "a frame, or what it unpacks to, is over the limit",
   FRAME_INVALID: "a frame is not what the protocol says",

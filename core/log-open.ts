@@ -114,7 +114,7 @@ async function newestCheckpoint(options: LogOptions): Promise<{
 }
 
 /** A value whose bytes are damaged is as good as none: it is derived again. */
-async function undamaged(store: Store, name: string): Promise<Uint8Array | undefined> {
+export async function undamaged(store: Store, name: string): Promise<Uint8Array | undefined> {
   try {
     return await store.get(name);
   } catch (error) {

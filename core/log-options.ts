@@ -1,7 +1,9 @@
 import type { Committer } from "./committer.ts";
 import type { Event, LogId, Side } from "./event.ts";
-import type { Environment } from "./ports.ts";
+import type { Range } from "./history.ts";
+import type { Digest, Environment } from "./ports.ts";
 import type { Segment } from "./segment.ts";
+import type { Store } from "./store-port.ts";
 
 export interface LogOptions {
   readonly id: LogId;
@@ -15,6 +17,15 @@ export interface LogOptions {
   readonly onProgress?: ((events: number) => void) | undefined;
   /** A checkpoint is written after so many events. */
   readonly checkpointEvery?: number | undefined;
+}
+
+/** What a walk over the stored log needs. */
+export interface StoredLog {
+  readonly store: Store;
+  readonly digest: Digest;
+  /** Positions that were taken out on purpose. */
+  readonly removed: readonly Range[];
+  readonly mayApply: (event: Event) => boolean;
 }
 
 /** Takes each segment as it becomes durable, with its events. */

@@ -1,6 +1,7 @@
 import { type Incarnation } from "./event.ts";
 import type { History } from "./history.ts";
 import type { Log } from "./log.ts";
+import { beginningOf, checkpointBefore } from "./log-start.ts";
 import { type Problem, type ReplayResult, absorbBeyond, historyOf, replay } from "./replay.ts";
 import { hex } from "./segment.ts";
 
@@ -18,7 +19,10 @@ export interface VerifyResult {
  */
 export async function verifyLog(log: Log, onProgress?: (events: number) => void): Promise<VerifyResult> {
   const { store, digest, removed } = log.stored;
-  const histories = new Map<Incarnation, History>();
+  const from = await beginningOf(log);
+  // A copy of a slice begins with a checkpoint, which says what came before.
+  const { histories } =
+    from === 1 ? { histories: new Map<Incarnation, History>() } : await checkpointBefore(log, from);
   // Where an incarnation ends is said by the log itself: what was past that is not missing.
   for (const { origin, closedAt } of log.histories.values()) historyOf(histories, origin).closedAt = closedAt;
   // What the log says that it holds: a checkpoint may say so of what is not there any more.
@@ -27,7 +31,7 @@ export async function verifyLog(log: Log, onProgress?: (events: number) => void)
     store,
     log: log.id,
     digest,
-    from: 1,
+    from,
     removed,
     histories,
     take: () => {},

@@ -26,18 +26,17 @@ import { mintIncarnation } from "./incarnation.ts";
 import { eventsOf } from "./cover.ts";
 import { type LogState, checkpoint, fold, noteRemoved, openLog, readFromStart } from "./log-open.ts";
 import { moveTail } from "./log-move.ts";
-import type { LogOptions, VisibleListener } from "./log-options.ts";
+import type { LogOptions, StoredLog, VisibleListener } from "./log-options.ts";
 import { type LogStatus, refusalOf } from "./log-status.ts";
 import type { Mark } from "./marks.ts";
 import { LogReader, readBytesDefault } from "./log-reader.ts";
 import { fitted, holderOf, refuseSegment, sealGroup, settleSegment } from "./log-segments.ts";
-import type { Digest } from "./ports.ts";
 import { type Registers, currentLife, lifeOf } from "./registers.ts";
 import { type Problem, historyOf, isOpen } from "./replay.ts";
 import type { Replica } from "./replica.ts";
 import { type Segment, chainHash, lastOf } from "./segment.ts";
 import { Staged } from "./staged.ts";
-import type { Store, StoredSegment } from "./store-port.ts";
+import type { StoredSegment } from "./store-port.ts";
 import { TailCache } from "./tail-cache.ts";
 
 export type { LogOptions, VisibleListener } from "./log-options.ts";
@@ -132,9 +131,10 @@ export class Log implements Replica, CommitSource {
   }
 
   /** What a walk over the stored log needs. */
-  get stored(): { readonly store: Store; readonly digest: Digest; readonly removed: readonly Range[] } {
-    const { committer, environment } = this.#options;
-    return { store: committer.store, digest: environment.digest, removed: this.#state.identity.removed };
+  get stored(): StoredLog {
+    const { committer, environment, mayApply = () => true } = this.#options;
+    const { removed } = this.#state.identity;
+    return { store: committer.store, digest: environment.digest, removed, mayApply };
   }
 
   /** Whether it takes appends: it is not being put right, and has not failed. */

@@ -8,7 +8,7 @@ import type { Event, Incarnation, LogId } from "./event.ts";
 import { History, type Range } from "./history.ts";
 import type { Digest } from "./ports.ts";
 import { type Segment, chainHash, lastOf, parseSegment } from "./segment.ts";
-import type { ReadRecord, Store } from "./store-port.ts";
+import type { ReadRecord, Store, StoredSegment } from "./store-port.ts";
 
 /** Something wrong with what is stored. Sequences where the origin is known, else positions. */
 export interface Problem {
@@ -24,12 +24,14 @@ export interface ReplayOptions {
   readonly digest: Digest;
   /** Position to start at. */
   readonly from: number;
+  /** Position after which no segment begins; the log's end unless said. */
+  readonly to?: number;
   /** Positions that were taken out on purpose. */
   readonly removed: readonly Range[];
   /** What is held before `from`; brought up to the end. */
   readonly histories: Map<Incarnation, History>;
   /** Takes each segment in. Events are in order within their origin, holes or not. */
-  readonly take: (events: readonly Event[], segment: Segment) => void;
+  readonly take: (events: readonly Event[], segment: Segment, stored: StoredSegment) => void;
   readonly onProgress?: ((events: number) => void) | undefined;
 }
 
@@ -41,15 +43,26 @@ export interface ReplayResult {
   readonly segments: number;
 }
 
-const readBytes = 1024 * 1024;
+/** Little enough that the events of one read are gone before the garbage collector has moved them. */
+const readBytes: number = 256 * 1024;
 
 /** @throws FORMAT_NEWER: a newer version wrote here, and this one must not go on */
 export async function replay(options: ReplayOptions): Promise<ReplayResult> {
-  const { store, log, removed, onProgress } = options;
+  const steps = replaySteps(options);
+  for (;;) {
+    const step = await steps.next();
+    if (step.done === true) return step.value;
+    options.onProgress?.(step.value);
+  }
+}
+
+/** As `replay`, some segments at a time, for those who do something in between. Yields how many events there were yet. */
+export async function* replaySteps(options: ReplayOptions): AsyncGenerator<number, ReplayResult> {
+  const { store, log, removed, to = Infinity } = options;
   const walk = { problems: [] as Problem[], position: options.from - 1, events: 0, segments: 0 };
   for (;;) {
     const records = await store.read(log, walk.position + 1, readBytes);
-    const fresh = records.filter((record) => record.position > walk.position);
+    const fresh = records.filter(({ position }) => position > walk.position && position <= to);
     if (fresh.length === 0) break;
     for (const record of fresh) {
       if (record.position !== walk.position + 1)
@@ -59,7 +72,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
       walk.events += events;
       walk.segments += 1;
     }
-    onProgress?.(walk.events);
+    yield walk.events;
   }
   for (const history of options.histories.values()) {
     await absorbBeyond({ store, log, digest: options.digest, history });
@@ -127,7 +140,7 @@ function takeRecord(
     const segment = parseSegment(record.segment, options.digest);
     const events = eventsOf(segment, position);
     place(segment, options);
-    options.take(events, segment);
+    options.take(events, segment, record);
     return { positions: segment.count, events: events.length };
   } catch (error) {
     if (!(error instanceof TidemarkError) || error.code === "FORMAT_NEWER") throw error;

@@ -27,6 +27,9 @@ export const authorship: Readonly<Record<string, Authorship>> = {
   "clock.corrected": { authors: either, class: "audit", slot: undefined },
 };
 
+/** Asked for every event that is replayed. */
+const rules: ReadonlyMap<string, Authorship> = new Map(Object.entries(authorship));
+
 /** What a node of a newer version may send that this version does not know. */
 const openToNodes: ReadonlySet<EventClass> = new Set<EventClass>(["twin", "telemetry", "message"]);
 
@@ -51,7 +54,7 @@ export function checkAuthority(side: Side, event: Authored): TidemarkError | und
 }
 
 function objection(side: Side, event: Authored): string | undefined {
-  const rule = Object.hasOwn(authorship, event.type) ? authorship[event.type] : undefined;
+  const rule = rules.get(event.type);
   if (rule !== undefined && !rule.authors.includes(side)) return `only the ${rule.authors.join()} may say so`;
   if (side === "cloud") return undefined;
   if (rule !== undefined) {

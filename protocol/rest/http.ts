@@ -51,7 +51,7 @@ export type HttpHandler = (request: HttpRequest, gone: Cancellation) => Promise<
 export const bodyBytesMax: number = 3 * 1024 * 1024;
 
 /** The first value of a query parameter. */
-export function queryValue(request: HttpRequest, name: string): string | undefined {
+export function queryValue(request: Pick<HttpRequest, "query">, name: string): string | undefined {
   return request.query.get(name)?.[0];
 }
 

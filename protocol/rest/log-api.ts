@@ -8,15 +8,20 @@
  *     GET /tidemark/v1/logs/LOG/verify               walks all that is stored, and has what is damaged fetched again from
  *                                                    the peer; ?refetch=false only looks
  *     GET /tidemark/v1/logs/LOG/stats
+ *     GET /tidemark/v1/logs/LOG/export               ?from= &to= or ?since= &until=   bytes (docs/log-format.md)
+ *                                                    &plain=true: secrets too, for a replay on the spot
  *
  * `LOG` is a node's name, or `cluster` behind `?cluster=true` so that a node of that name can be asked for too.
  */
 import { type Log, type VerifyResult, recheckLog, verifyLog } from "../../core/log-verify.ts";
 import { calibratedTime } from "../../core/clock.ts";
 import { TidemarkError } from "../../core/errors.ts";
+import type { ExportPart } from "../../core/export-format.ts";
+import { exportLog, positionsWithin, writeExport } from "../../core/export-write.ts";
 import { type Event, clusterLog, isIncarnation, nodeLog, nodeOfLog } from "../../core/event.ts";
 import { type Cancelled, follow } from "../../core/follow.ts";
 import { parseInstant, rfc3339 } from "../../core/time.ts";
+import { productVersion } from "../version.ts";
 import {
   type HttpRequest,
   type HttpResponse,
@@ -95,12 +100,50 @@ export async function serveLogs(
   if (verb === "events" && seq !== undefined) return oneEvent(log, origin as string, Number(seq));
   if (verb === "verify" && origin === undefined) return verified(log, request);
   if (verb === "stats" && origin === undefined) return jsonResponse(200, await storedStatsOf(log));
+  if (verb === "export" && origin === undefined) return exported(log, request, source.now());
   return undefined;
 }
 
 async function verified(log: Log, request: HttpRequest): Promise<HttpResponse> {
   const onlyLooks = queryValue(request, "refetch") === "false";
   return jsonResponse(200, verifyRow(await (onlyLooks ? verifyLog(log) : recheckLog(log))));
+}
+
+/** The parts of the export that a request to `…/export` asks for. */
+export async function exportOf(
+  log: Log,
+  request: Pick<HttpRequest, "query">,
+  nowMs: number,
+): Promise<AsyncGenerator<ExportPart[]>> {
+  const range = await positionsOf(log, request, nowMs);
+  const redacts = queryValue(request, "plain") !== "true";
+  return exportLog(log, { product: `tidemark ${productVersion}`, ...range, redacts });
+}
+
+async function exported(log: Log, request: HttpRequest, nowMs: number): Promise<HttpResponse> {
+  const chunks = writeExport(await exportOf(log, request, nowMs), log.stored.digest);
+  // What goes wrong at once is told as an error, and not by a stream that breaks off: the beginning, and the header.
+  const [preamble, header] = [await chunks.next(), await chunks.next()];
+  async function* body(): AsyncGenerator<Uint8Array> {
+    if (preamble.done !== true) yield preamble.value;
+    if (header.done !== true) yield header.value;
+    yield* chunks;
+  }
+  return { status: 200, headers: { "content-type": "application/octet-stream" }, body: body() };
+}
+
+async function positionsOf(
+  log: Log,
+  request: Pick<HttpRequest, "query">,
+  nowMs: number,
+): Promise<{ readonly from?: number | undefined; readonly to?: number | undefined }> {
+  const [since, until] = [instant(request, "since", nowMs), instant(request, "until", nowMs)];
+  const [from, to] = [positiveNumber(request, "from"), positiveNumber(request, "to")];
+  if (since === undefined && until === undefined) return { from, to };
+  const found = await positionsWithin(log, withinTimes(log, since, until));
+  if (found === undefined)
+    throw new TidemarkError("NOT_FOUND", `the log of ${logName(log.id)} has no events of that time`);
+  return { from: from ?? found.from, to: to ?? found.to };
 }
 
 async function oneEvent(log: Log, origin: string, seq: number): Promise<HttpResponse> {
@@ -143,7 +186,7 @@ function withinTimes(
   };
 }
 
-function instant(request: HttpRequest, name: string, nowMs: number): number | undefined {
+function instant(request: Pick<HttpRequest, "query">, name: string, nowMs: number): number | undefined {
   const text = queryValue(request, name);
   if (text === undefined) return undefined;
   const time = parseInstant(text, nowMs);
@@ -175,7 +218,7 @@ async function* linesOf(
   }
 }
 
-function positiveNumber(request: HttpRequest, name: string): number | undefined {
+function positiveNumber(request: Pick<HttpRequest, "query">, name: string): number | undefined {
   const text = queryValue(request, name);
   if (text === undefined) return undefined;
   const value = Number(text);

@@ -98,5 +98,6 @@ export function printNote(context: Context, text: string): Promise<void> {
 /** How wide a line may be on standard output; undefined where nothing is shown to anyone. */
 export function lineWidth(context: Context): number | undefined {
   const { isTTY, columns } = context.world.stdout;
-  return isTTY === true ? (columns ?? 80) : undefined;
+  // A terminal that does not know its size says 0.
+  return isTTY === true ? columns || 80 : undefined;
 }

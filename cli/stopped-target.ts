@@ -3,12 +3,15 @@ import { join } from "node:path";
 import { Committer } from "../core/committer.ts";
 import { TidemarkError } from "../core/errors.ts";
 import { type LogId, clusterLog, nodeLog, nodeOfLog, sideOf } from "../core/event.ts";
+import type { ExportPart } from "../core/export-format.ts";
+import { writeExport } from "../core/export-write.ts";
 import { Log } from "../core/log.ts";
 import { verifyLog } from "../core/log-verify.ts";
 import type { Environment } from "../core/ports.ts";
 import { LevelStore } from "../core/store/level.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
+import { readImportFile } from "../protocol/adapters/import-file.ts";
 import { checkAuthority } from "../protocol/link/authority.ts";
 import { serveConflicts } from "../protocol/rest/conflict-api.ts";
 import { Conflicts } from "../protocol/rest/conflicts.ts";
@@ -21,7 +24,7 @@ import {
   pathSegments,
   statusResponse,
 } from "../protocol/rest/http.ts";
-import { type LogSource, serveLogs, verifyRow } from "../protocol/rest/log-api.ts";
+import { type LogSource, exportOf, serveLogs, verifyRow } from "../protocol/rest/log-api.ts";
 import { pastSourceOf, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
@@ -83,7 +86,8 @@ async function openLogs(
 ): Promise<Stopped> {
   const environment = nodeEnvironment({ log: () => {} }, nodeDigest);
   const committer = new Committer(store, environment.timers);
-  const side = place.node === undefined ? "cloud" : "node";
+  const imported = await readImportFile(place.directory);
+  const side = imported?.side ?? (place.node === undefined ? "cloud" : "node");
   const ids = place.node === undefined ? await store.logs() : [nodeLog(place.node)];
   const logs = new Map<LogId, Log>();
   let events = 0;
@@ -174,19 +178,24 @@ function targetOf(name: string, stopped: Stopped, close: () => Promise<void>): T
     if (found.status >= 400) throw errorOfResponse(found.status, wholeOf(found));
     return found;
   };
+  const logOf = (ref: LogRef): Log => {
+    const log = source.log(ref.isCluster ? clusterLog : nodeLog(ref.name));
+    if (log !== undefined) return log;
+    throw new TidemarkError("NOT_FOUND", `there is no log of ${ref.name} in ${name}`);
+  };
+  async function* exportParts(ref: LogRef, query: Query): AsyncGenerator<readonly ExportPart[]> {
+    yield* await exportOf(logOf(ref), requestOf("", query), source.now());
+  }
   return {
     name,
     isRunning: false,
     get: async (path, query = {}) => wholeOf(await answer(path, query, never)),
     lines: (path, query, signal = never) => linesOf(answer(path, query, signal)),
+    exportBytes: (ref, query) => writeExport(exportParts(ref, query), nodeDigest),
+    exportParts,
     send: () =>
       Promise.reject(new TidemarkError("NOT_REACHABLE", `${name} can only be read: start the process`)),
-    async verify(ref: LogRef, onProgress) {
-      const log = source.log(ref.isCluster ? clusterLog : nodeLog(ref.name));
-      if (log === undefined)
-        throw new TidemarkError("NOT_FOUND", `there is no log of ${ref.name} in ${name}`);
-      return verifyRow(await verifyLog(log, onProgress));
-    },
+    verify: async (ref, onProgress) => verifyRow(await verifyLog(logOf(ref), onProgress)),
     close,
   };
 }

@@ -1,6 +1,7 @@
 /** Whom a command asks: a process over HTTP, or the log that a stopped one has left. */
 import { TidemarkError } from "../core/errors.ts";
 import type { Side } from "../core/event.ts";
+import type { ExportPart } from "../core/export-format.ts";
 import type { Credentials } from "../protocol/adapters/credentials.ts";
 import type { RunFile } from "../protocol/adapters/run-file.ts";
 import type { VerifyRow } from "../protocol/rest/log-api.ts";
@@ -36,6 +37,9 @@ export interface Target {
   get(path: string, query?: Query): Promise<unknown>;
   /** Objects of a stream as they come, until it or `signal` ends it. */
   lines(path: string, query: Query, signal?: AbortSignal): AsyncIterable<unknown>;
+  /** An export of a log (`exportOf` says what the query may ask for), as bytes and as parts. */
+  exportBytes(log: LogRef, query: Query): AsyncIterable<Uint8Array>;
+  exportParts(log: LogRef, query: Query): AsyncIterable<readonly ExportPart[]>;
   /** Changes something; `body` is sent as JSON. */
   send(
     method: "PUT" | "POST" | "DELETE",

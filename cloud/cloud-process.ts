@@ -11,6 +11,7 @@ import { Closers } from "../protocol/adapters/closers.ts";
 import { deriveKey } from "../protocol/adapters/credentials.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
 import { type HttpListener, listenHttp } from "../protocol/adapters/http.ts";
+import { refuseImported } from "../protocol/adapters/import-file.ts";
 import { adminKubeconfig } from "../protocol/adapters/kubeconfig.ts";
 import { ensureAuthority, ensureServerCertificate } from "../protocol/adapters/pki.ts";
 import { type RunFile, removeRunFile, writeRunFile } from "../protocol/adapters/run-file.ts";
@@ -85,6 +86,7 @@ async function start(
   closers: Closers,
 ): Promise<RunningCloud & { readonly isSuspect: boolean }> {
   const { host, linkPort, apiPort, advertiseAddresses, logger, onProgress } = options;
+  await refuseImported(directory);
   const pkiDir = join(directory, "pki");
   const authority = await ensureAuthority(pkiDir);
   const names = [...advertiseAddresses, ...(reachable(host) === host ? [host] : [])];

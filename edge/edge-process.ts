@@ -11,6 +11,7 @@ import { Closers } from "../protocol/adapters/closers.ts";
 import { readNodeFiles } from "../protocol/adapters/credentials.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
 import { listenHttp } from "../protocol/adapters/http.ts";
+import { refuseImported } from "../protocol/adapters/import-file.ts";
 import { checkNodeName } from "../protocol/adapters/identity.ts";
 import { removeRunFile, writeRunFile } from "../protocol/adapters/run-file.ts";
 import { dialLink } from "../protocol/adapters/websocket.ts";
@@ -81,6 +82,7 @@ async function start(
 ): Promise<RunningEdge & { readonly isSuspect: boolean }> {
   const { node, mqttHost, mqttPort, apiPort, logger, onProgress } = options;
   const directory = join(options.dataDir, "edge", node);
+  await refuseImported(directory);
   const store = new LevelStore(join(directory, "log"));
   await store.open();
   closers.add(() => store.close());

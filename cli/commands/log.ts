@@ -4,23 +4,20 @@ import type { EventRow, StatsRow, StoredStatsRow } from "../../protocol/rest/log
 import { type Act, example } from "../act.ts";
 import { type Context, lineWidth, printJson, printJsonLine, printNote, printText } from "../context.ts";
 import { exitCode } from "../exit-codes.ts";
-import { chooseLog, logsOf } from "../log-choice.ts";
 import { parseBound, rangeQuery } from "../log-range.ts";
 import { EventLines, type LogTextOptions, eventText, statsText, verifyText } from "../log-text.ts";
 import { resolveEventId, shortOrigins } from "../names.ts";
 import { Progress } from "../progress.ts";
-import { type SideOptions, sideOption } from "../side.ts";
+import { type LogRef, type Query, type Target, logPath, logQuery } from "../target.ts";
+import { type LogOptions, logCommand, withLog } from "../with-log.ts";
+import { addLogExport } from "./log-export.ts";
+import { addLogImport } from "./log-import.ts";
 import { addLogRepair } from "./log-repair.ts";
-import { type LogRef, type Query, type Target, logPath, logQuery, openTarget } from "../target.ts";
-
-interface LogOptions extends SideOptions {
-  readonly cluster?: boolean;
-}
 
 export function addLog(program: Command, act: Act): void {
   const log = program
     .command("log")
-    .summary("the log itself: its last events, a range, its soundness")
+    .summary("the log itself: its last events, a range, its soundness, copies of it")
     .description("The log itself: of the only node, of --node NAME, or of the cluster.")
     .addHelpText("after", example("npx tidemark log tail -f"));
   logCommand(log, "tail")
@@ -52,29 +49,8 @@ export function addLog(program: Command, act: Act): void {
     .description("Say how much there is of what, and what it takes: merged into blocks, and not yet.")
     .addHelpText("after", example("npx tidemark log stats --cluster --json"))
     .action(act(stats));
-}
-
-function logCommand(parent: Command, name: string): Command {
-  return parent
-    .command(name)
-    .option("--cluster", "the cluster log: devices and models as declared")
-    .addOption(sideOption());
-}
-
-/** Opens what is asked, with the log that is meant. */
-async function withLog<T>(
-  context: Context,
-  options: LogOptions,
-  read: (target: Target, ref: LogRef, row: StatsRow) => Promise<T>,
-): Promise<T> {
-  const isCluster = options.cluster === true;
-  const target = await openTarget(context, isCluster ? "cloud" : options.side);
-  try {
-    const { ref, row } = chooseLog(await logsOf(target), { node: context.node, isCluster });
-    return await read(target, ref, row);
-  } finally {
-    await target.close();
-  }
+  addLogExport(log, act);
+  addLogImport(log, act);
 }
 
 function textOptions(context: Context): LogTextOptions {

@@ -13,6 +13,7 @@ import { addDevice } from "./commands/device.ts";
 import { addEdge } from "./commands/edge.ts";
 import { addLog } from "./commands/log.ts";
 import { addNode } from "./commands/node.ts";
+import { addReplay } from "./commands/replay.ts";
 import { addStatus } from "./commands/status.ts";
 import { addUp } from "./commands/up.ts";
 import { addWhy } from "./commands/why.ts";
@@ -134,6 +135,7 @@ export function createProgram(world: World, act: Act): Command {
   addNode(program, act);
   addLog(program, act);
   addBackup(program, act);
+  addReplay(program, act);
   addStatus(program, act);
   return program;
 }

@@ -10,9 +10,10 @@ import { offlineDay } from "./offline-day.ts";
 import { pipeline } from "./pipeline.ts";
 import { product } from "./product.ts";
 import { raw } from "./raw/subject.ts";
+import { replay } from "./replay.ts";
 import { describe, describeOthers, tabulate } from "./table.ts";
 
-const questions = [append, pipeline, latency, catchUp, offlineDay, merge];
+const questions = [append, pipeline, latency, catchUp, offlineDay, merge, replay];
 
 const usage = `Usage: npm run bench [-- NAME…] [--json] [--quick] [--rounds N] [--raw]
 

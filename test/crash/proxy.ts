@@ -5,6 +5,12 @@ import { type AddressInfo, type Server, type Socket, connect, createServer } fro
 /** Held back in one direction of one connection; what comes after it stays with the sender. */
 const queuedBytesMax = 256 * 1024;
 
+/** By an RST. A socket whose end is on its way is closed plainly: Node may never let go of one that is reset then. */
+function cutOff(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** One direction of one connection. */
 class Pipe {
   readonly #source: Socket;
@@ -92,7 +98,7 @@ class Pair {
       one.once("close", () => {
         this.toCloud.close();
         this.toNode.close();
-        if (!this.#isOrphan && !this.#isHushed) other.resetAndDestroy();
+        if (!this.#isOrphan && !this.#isHushed) cutOff(other);
       });
     }
   }
@@ -125,13 +131,13 @@ class Pair {
     const cut = whose === "node" ? this.cloud : this.node;
     kept.removeAllListeners("data").resume();
     kept.once("end", () => kept.destroy());
-    cut.resetAndDestroy();
+    cutOff(cut);
   }
 
   reset(): void {
     this.#isOrphan = false;
-    this.node.resetAndDestroy();
-    this.cloud.resetAndDestroy();
+    cutOff(this.node);
+    cutOff(this.cloud);
   }
 }
 
@@ -210,7 +216,7 @@ export class LinkProxy {
 
   #accept(node: Socket): void {
     if (this.#refusing) {
-      node.resetAndDestroy();
+      cutOff(node);
       return;
     }
     const cloud = connect({ port: this.#cloudPort, host: "127.0.0.1", allowHalfOpen: true });

@@ -14,6 +14,8 @@ export interface Mutant {
   readonly name: string;
   /** More than one where a second guard does the same. */
   readonly edits: readonly Edit[];
+  /** Tests elsewhere that must notice, of what the simulated state does not show: paths under `test`, without the end. */
+  readonly tests?: readonly string[];
 }
 
 /** A breakage of one place. */

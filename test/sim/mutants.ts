@@ -91,30 +91,32 @@ function runSeeds(tree: string): Pick<Verdict, "run" | "by"> {
 }
 
 /** @returns the names of those that failed */
-function runScenarios(tree: string): string[] {
+function runScenarios(tree: string, more: readonly string[]): string[] {
   const scenarios: string[] = [];
-  for (const file of readdirSync(join(tree, "build/test/sim")).filter((name) => name.endsWith(".test.js"))) {
-    if (file.startsWith("sim")) continue;
-    const { status, output } = node(tree, join("build/test/sim", file));
+  const here = readdirSync(join(tree, "build/test/sim")).filter((name) =>
+    /^(?!sim).*[.]test[.]js$/.test(name),
+  );
+  for (const file of [...here.map((name) => `sim/${name}`), ...more.map((name) => `${name}.js`)]) {
+    const { status, output } = node(tree, join("build/test", file));
     const failed = [...output.matchAll(/^not ok [0-9]+ - (.*?)(?: # .*)?$/gm)].map((match) => match[1] ?? "");
     if (status !== 0) scenarios.push(...(failed.length === 0 ? [`${file} did not end`] : failed));
   }
   return scenarios;
 }
 
-function judge(tree: string): Verdict {
-  const scenarios = runScenarios(tree);
+function judge(tree: string, tests: readonly string[]): Verdict {
+  const scenarios = runScenarios(tree, tests);
   if (values.quick && scenarios.length > 0) return { run: undefined, by: [], scenarios };
   return { ...runSeeds(tree), scenarios };
 }
 
-function tryOut(tree: string, { name, edits }: Mutant): Verdict {
+function tryOut(tree: string, { name, edits, tests = [] }: Mutant): Verdict {
   const undo: (() => void)[] = [];
   try {
     for (const edit of edits) undo.push(apply(tree, edit));
     const errors = compile(tree);
     if (errors !== undefined) throw new Error(`${name} does not compile:\n${errors}`);
-    return judge(tree);
+    return judge(tree, tests);
   } finally {
     for (const back of undo.reverse()) back();
   }

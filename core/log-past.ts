@@ -5,7 +5,7 @@ import { type Event, type Incarnation, sideOf } from "./event.ts";
 import type { Cancelled } from "./follow.ts";
 import type { History, Range } from "./history.ts";
 import type { Log } from "./log.ts";
-import type { PastLog } from "./past.ts";
+import { type PastLog, lastByHalves } from "./past.ts";
 import { type Registers, lifeOf } from "./registers.ts";
 import { type Problem, readableEvents } from "./replay.ts";
 
@@ -68,6 +68,10 @@ class LogPast implements PastLog {
       }
       if (next === before) return;
     }
+  }
+
+  lastAt(origin: Incarnation, timeMs: number, gone?: Cancelled): Promise<number> {
+    return lastByHalves(this, origin, timeMs, gone);
   }
 
   stateOf(key: string, cut: Cut, gone?: Cancelled): Promise<readonly Event[]> {

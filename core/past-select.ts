@@ -1,7 +1,7 @@
 /** The events of a range of time, in its order, a page at a time. */
 import type { Event, Incarnation } from "./event.ts";
 import type { Cancelled } from "./follow.ts";
-import { type PastLog, type Place, comparePlaces, isOrdered, lastAt, placeOf } from "./past.ts";
+import { type PastLog, type Place, comparePlaces, isOrdered, placeOf } from "./past.ts";
 
 export interface Selection {
   readonly wanted: (event: Event) => boolean;
@@ -99,7 +99,7 @@ async function selectBackwards(stretch: Stretch): Promise<readonly Placed[]> {
   let end = Math.min(to?.time ?? Infinity, await latestTime(log, origins));
   for (let stretchMs = 60_000; ; stretchMs *= 4) {
     const begin = end - stretchMs;
-    const isLast = begin <= (from?.time ?? 0);
+    const isLast = begin === Infinity || begin <= (from?.time ?? 0);
     const part = { ...stretch, from: isLast ? from : { time: begin, event: undefined }, to };
     found.push(...(await collect({ ...part, limit: limit - found.length }, origins)));
     if (isLast || found.length >= limit) return found;
@@ -166,7 +166,7 @@ async function rangeOf(
   const { top = 0 } = log.histories.get(origin) ?? {};
   if (!isOrdered(log, origin)) return { from: 1, to: top };
   return {
-    from: from === undefined ? 1 : (await lastAt(log, origin, from.time - 1, gone)) + 1,
-    to: to === undefined ? top : await lastAt(log, origin, to.time, gone),
+    from: from === undefined ? 1 : (await log.lastAt(origin, from.time - 1, gone)) + 1,
+    to: to === undefined ? top : await log.lastAt(origin, to.time, gone),
   };
 }

@@ -9,7 +9,7 @@ import { TidemarkError } from "../../core/errors.ts";
 import type { Cancelled } from "../../core/follow.ts";
 import { History, type Range } from "../../core/history.ts";
 import { walkState } from "../../core/log-past.ts";
-import type { PastLog } from "../../core/past.ts";
+import { type PastLog, lastByHalves } from "../../core/past.ts";
 import { type Registers, registersProjection } from "../../core/registers.ts";
 import type { Problem } from "../../core/replay.ts";
 import { c1, c2, n1, n2 } from "./drafts.ts";
@@ -75,6 +75,10 @@ export class MadeLog implements PastLog {
       this.reads += 1;
       yield held.slice(at, at + this.pageEvents);
     }
+  }
+
+  lastAt(origin: Incarnation, timeMs: number, gone?: Cancelled): Promise<number> {
+    return lastByHalves(this, origin, timeMs, gone);
   }
 
   stateOf(key: string, cut: Cut, gone?: Cancelled): Promise<readonly Event[]> {

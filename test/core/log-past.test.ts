@@ -1,0 +1,129 @@
+/** The past as a log's store gives it is what a walk over all of its events gives. */
+import assert from "node:assert/strict";
+import * as fc from "fast-check";
+import t from "tap";
+import { cutOfEvent } from "../../core/cut.ts";
+import type { Event } from "../../core/event.ts";
+import { pastOf } from "../../core/log-past.ts";
+import { type PastLog, cutAt, placeOf, registersAt } from "../../core/past.ts";
+import { type Selection, selectEvents } from "../../core/past-select.ts";
+import { Site, World, applied, deleted, desired, hashOf, meet, reported, thermo } from "./log-site.ts";
+import { MadeLog } from "./past-log.ts";
+
+const step = fc.oneof(
+  fc.record({ do: fc.constant("report" as const), count: fc.integer({ min: 1, max: 5 }), slot: fc.nat(1) }),
+  fc.record({ do: fc.constant("desire" as const), node: fc.boolean() }),
+  fc.record({ do: fc.constantFrom("apply" as const, "delete" as const, "meet" as const) }),
+  fc.record({ do: fc.constant("pass" as const), ms: fc.nat(5000) }),
+  fc.record({ do: fc.constant("jump" as const), ms: fc.integer({ min: -300_000, max: 300_000 }) }),
+  fc.record({ do: fc.constant("restart" as const), node: fc.boolean() }),
+  fc.record({ do: fc.constant("reincarnate" as const), back: fc.nat(4) }),
+);
+
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+async function live(steps: readonly Step[]): Promise<[Site, Site]> {
+  const world = new World();
+  const [cloud, node] = [await Site.open(world, "cloud"), await Site.open(world, "node")];
+  await cloud.append(applied());
+  await meet(cloud, node);
+  let moved = false;
+  for (const each of steps) {
+    if (each.do === "meet" && !moved) await meet(cloud, node);
+    else if (each.do === "pass") await world.pass(each.ms);
+    else if (each.do === "jump") world.wallMs += each.ms;
+    else if (each.do === "restart") await (each.node ? node : cloud).restart();
+    else if (each.do === "reincarnate") {
+      // Without a hub nobody gives generations, so the sides meet no more.
+      if (!moved) await world.run(node.log.reincarnate(Math.max(0, topOf(node) - each.back)));
+      moved = true;
+    } else await write(cloud, node, each);
+  }
+  return [cloud, node];
+}
+
+type Write = Exclude<Step, { do: "meet" | "pass" | "jump" | "restart" | "reincarnate" }>;
+
+async function write(cloud: Site, node: Site, each: Write): Promise<void> {
+  const isNode = each.do === "report" || (each.do === "desire" && each.node);
+  const site = isNode ? node : cloud;
+  const life = site.log.stagedLife(thermo);
+  if (each.do === "apply") await site.append(applied({ spec: 2 }, life));
+  if (life === undefined) return;
+  if (each.do === "delete") await site.append(deleted(life));
+  if (each.do === "desire") await site.append(desired("1", life));
+  if (each.do === "report") {
+    for (let nth = 0; nth < each.count; nth += 1)
+      await site.append(reported(`${nth}`, life, `p${each.slot}`));
+  }
+}
+
+function topOf({ log }: Site): number {
+  return log.histories.get(log.incarnation)?.top ?? 0;
+}
+
+function ids(events: readonly Event[]): string[] {
+  return events.map(({ origin, seq }) => `${origin}/${seq}`);
+}
+
+async function assertSame(past: PastLog, made: MadeLog, pick: number): Promise<void> {
+  const event = made.all[pick % made.all.length] as Event;
+  const time = placeOf(made.registers, event).time + (pick % 3) - 1;
+  assert.deepEqual(await cutAt(past, time), await cutAt(made, time));
+  for (const cut of [await cutAt(made, time), cutOfEvent(event)]) {
+    const [there, here] = [await registersAt(past, cut, [thermo]), await registersAt(made, cut, [thermo])];
+    assert.equal(hashOf(there), hashOf(here));
+  }
+  const selection: Selection = {
+    wanted: ({ key }) => key === thermo,
+    from: pick % 2 === 0 ? { time, event: undefined } : undefined,
+    to: pick % 3 === 0 ? { time: time + 1000, event: undefined } : undefined,
+    after: undefined,
+    descending: pick % 5 < 2,
+    limit: 4,
+    position: Infinity,
+  };
+  assert.deepEqual(ids(await selectEvents(past, selection)), ids(await selectEvents(made, selection)));
+}
+
+t.test("whatever was lived through", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { maxLength: 25 }),
+      fc.array(fc.nat(), { minLength: 3, maxLength: 6 }),
+      async (steps, picks) => {
+        for (const site of await live(steps)) {
+          const made = new MadeLog(await site.events(), site.log.id, site.side);
+          for (const pick of picks) await assertSame(pastOf(site.log), made, pick);
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+t.test("it follows the log, and asks no more than is there", async (t) => {
+  const world = new World();
+  const site = await Site.open(world, "cloud", { mayApply: ({ body }) => body !== "refused" });
+  const past = pastOf(site.log);
+  const [life] = await site.append(applied());
+  await site.append(...Array.from({ length: 20 }, (_, nth) => desired(String(nth), life as never)));
+  await site.append({ ...desired("", life as never), body: "refused" });
+  const origin = site.log.incarnation;
+  const found: number[] = [];
+  for await (const events of past.events(origin, { from: 5, to: 9 }))
+    found.push(...events.map(({ seq }) => seq));
+  t.same(found, [5, 6, 7, 8, 9]);
+  t.equal(past.position, 22);
+  const state = await past.stateOf(thermo, { cloud: { origin, seq: 22 }, node: undefined });
+  t.same(
+    state.map(({ seq }) => seq),
+    [1, 21],
+    "the latest of each slot that may be said",
+  );
+  const gone = new AbortController();
+  gone.abort();
+  await t.rejects(past.stateOf(thermo, { cloud: { origin, seq: 22 }, node: undefined }, gone.signal), {
+    code: "LOG_CLOSED",
+  });
+});

@@ -153,8 +153,8 @@ async function* eventsIn(
   }
 }
 
-/** The last sequence of an origin, up to `top`, whose time is at or before an instant. */
-async function lastAt(
+/** The last sequence of an origin, up to `top`, whose corrected time is at or before an instant. */
+export async function lastAt(
   log: IndexedLog,
   origin: Incarnation,
   top: number,

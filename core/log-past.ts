@@ -1,12 +1,13 @@
 /** The past of a log that is kept in a store. */
-import { type Cut, isWithin } from "./cut.ts";
+import type { Cut } from "./cut.ts";
 import { TidemarkError } from "./errors.ts";
-import { type Event, type Incarnation, sideOf } from "./event.ts";
+import type { Event, Incarnation } from "./event.ts";
 import type { Cancelled } from "./follow.ts";
+import { lastAt, stateOfSide } from "./history-read.ts";
 import type { History, Range } from "./history.ts";
 import type { Log } from "./log.ts";
-import { type PastLog, lastByHalves } from "./past.ts";
-import { type Registers, lifeOf } from "./registers.ts";
+import type { PastLog } from "./past.ts";
+import type { Registers } from "./registers.ts";
 import { type Problem, readableEvents } from "./replay.ts";
 
 const readBytes = 256 * 1024;
@@ -56,7 +57,7 @@ class LogPast implements PastLog {
   ): AsyncGenerator<readonly Event[]> {
     const { store, digest } = this.#log.stored;
     for (let next = from; next <= to;) {
-      if (gone?.aborted === true) throw new TidemarkError("LOG_CLOSED", "nobody waits for this any more");
+      if (gone?.aborted === true) throw noLongerAwaited();
       const records = await store.readOrigin(this.id, origin, next, readBytes);
       const before = next;
       for (const record of records) {
@@ -70,36 +71,21 @@ class LogPast implements PastLog {
     }
   }
 
-  lastAt(origin: Incarnation, timeMs: number, gone?: Cancelled): Promise<number> {
-    return lastByHalves(this, origin, timeMs, gone);
+  async lastAt(origin: Incarnation, timeMs: number): Promise<number> {
+    const { top = 0 } = this.histories.get(origin) ?? {};
+    return (await lastAt(this.#log, origin, top, timeMs)) ?? 0;
   }
 
-  stateOf(key: string, cut: Cut, gone?: Cancelled): Promise<readonly Event[]> {
-    return walkState(this, key, cut, gone);
+  async stateOf(key: string, cut: Cut, gone?: Cancelled): Promise<readonly Event[]> {
+    const events: Event[] = [];
+    for (const side of ["cloud", "node"] as const) {
+      if (gone?.aborted === true) throw noLongerAwaited();
+      events.push(...(await stateOfSide(this.#log, key, side, cut[side])));
+    }
+    return events;
   }
 }
 
-/** The state of an object by a walk over all that the cut counts in. */
-export async function walkState(
-  log: PastLog,
-  key: string,
-  cut: Cut,
-  gone?: Cancelled,
-): Promise<readonly Event[]> {
-  const { generations } = log.registers;
-  const latest = new Map<string, Event>();
-  for (const { origin, top } of log.histories.values()) {
-    const last = cut[sideOf(origin)];
-    if (last === undefined || !isWithin(cut, { origin, seq: 1 }, generations)) continue;
-    const to = last.origin === origin ? last.seq : top;
-    for await (const events of log.events(origin, { from: 1, to }, gone)) {
-      for (const event of events) {
-        const life = event.key === key && log.applies(event) ? lifeOf(event) : undefined;
-        if (life === undefined) continue;
-        // What ends a life has a slot too, which is not what it writes.
-        latest.set(`${origin} ${life} ${event.deletes === true ? "" : `=${event.slot}`}`, event);
-      }
-    }
-  }
-  return [...latest.values()];
+function noLongerAwaited(): TidemarkError {
+  return new TidemarkError("LOG_CLOSED", "nobody waits for this any more");
 }

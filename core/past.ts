@@ -42,30 +42,6 @@ export function isOrdered({ registers, problems }: PastLog, origin: Incarnation)
   return isWhole && !registers.eras.has(origin);
 }
 
-/** `lastAt` without an index: by halves where times only rise, else by a walk over the origin. */
-export async function lastByHalves(
-  log: PastLog,
-  origin: Incarnation,
-  timeMs: number,
-  gone?: Cancelled,
-): Promise<number> {
-  const top = log.histories.get(origin)?.top ?? 0;
-  let last = 0;
-  if (!isOrdered(log, origin)) {
-    for await (const events of log.events(origin, { from: 1, to: top }, gone)) {
-      for (const event of events) if (timeOf(log, event) <= timeMs) last = event.seq;
-    }
-    return last;
-  }
-  for (let high = top; last < high;) {
-    const middle = Math.ceil((last + high) / 2);
-    const event = await firstHeld(log, origin, { from: middle, to: high });
-    if (event === undefined || timeOf(log, event) > timeMs) high = middle - 1;
-    else last = event.seq;
-  }
-  return last;
-}
-
 /** The first event of a range that is held: others may have been let go. */
 async function firstHeld(log: PastLog, origin: Incarnation, range: Range): Promise<Event | undefined> {
   const event = await log.eventAt(origin, range.from);

@@ -4,6 +4,8 @@ import * as fc from "fast-check";
 import t from "tap";
 import { cutOfEvent } from "../../core/cut.ts";
 import type { Event } from "../../core/event.ts";
+import { HistoryIndex } from "../../core/history-index.ts";
+import { Merging } from "../../core/merging.ts";
 import { pastOf } from "../../core/log-past.ts";
 import { type PastLog, cutAt, placeOf, registersAt } from "../../core/past.ts";
 import { type Selection, selectEvents } from "../../core/past-select.ts";
@@ -17,6 +19,11 @@ const step = fc.oneof(
   fc.record({ do: fc.constant("pass" as const), ms: fc.nat(5000) }),
   fc.record({ do: fc.constant("jump" as const), ms: fc.integer({ min: -300_000, max: 300_000 }) }),
   fc.record({ do: fc.constant("restart" as const), node: fc.boolean() }),
+  fc.record({
+    do: fc.constant("merge" as const),
+    node: fc.boolean(),
+    bytes: fc.integer({ min: 200, max: 2000 }),
+  }),
   fc.record({ do: fc.constant("reincarnate" as const), back: fc.nat(4) }),
 );
 
@@ -32,6 +39,7 @@ async function live(steps: readonly Step[]): Promise<[Site, Site]> {
     if (each.do === "meet" && !moved) await meet(cloud, node);
     else if (each.do === "pass") await world.pass(each.ms);
     else if (each.do === "jump") world.wallMs += each.ms;
+    else if (each.do === "merge") await merge(each.node ? node : cloud, each.bytes);
     else if (each.do === "restart") await (each.node ? node : cloud).restart();
     else if (each.do === "reincarnate") {
       // Without a hub nobody gives generations, so the sides meet no more.
@@ -42,7 +50,15 @@ async function live(steps: readonly Step[]): Promise<[Site, Site]> {
   return [cloud, node];
 }
 
-type Write = Exclude<Step, { do: "meet" | "pass" | "jump" | "restart" | "reincarnate" }>;
+async function merge({ committer, world, log }: Site, blockBytes: number): Promise<void> {
+  const indexOf = HistoryIndex.forAll();
+  const merging = new Merging({ committer, environment: world.environment, blockBytes, indexOf });
+  merging.add(log);
+  await world.run(merging.mergeAll());
+  await world.run(merging.close());
+}
+
+type Write = Exclude<Step, { do: "meet" | "pass" | "jump" | "merge" | "restart" | "reincarnate" }>;
 
 async function write(cloud: Site, node: Site, each: Write): Promise<void> {
   const isNode = each.do === "report" || (each.do === "desire" && each.node);

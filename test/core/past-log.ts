@@ -2,15 +2,14 @@
 import * as fc from "fast-check";
 import type { Body, Draft, Event, EventId, Incarnation, LogId, Seen } from "../../core/event.ts";
 import { eventId, sideOf } from "../../core/event.ts";
-import { clockCorrected } from "../../core/clock.ts";
+import { calibratedTime, clockCorrected } from "../../core/clock.ts";
 import { originOpened } from "../../core/generations.ts";
-import type { Cut } from "../../core/cut.ts";
+import { type Cut, isWithin } from "../../core/cut.ts";
 import { TidemarkError } from "../../core/errors.ts";
 import type { Cancelled } from "../../core/follow.ts";
 import { History, type Range } from "../../core/history.ts";
-import { walkState } from "../../core/log-past.ts";
-import { type PastLog, lastByHalves } from "../../core/past.ts";
-import { type Registers, registersProjection } from "../../core/registers.ts";
+import type { PastLog } from "../../core/past.ts";
+import { type Registers, lifeOf, registersProjection } from "../../core/registers.ts";
 import type { Problem } from "../../core/replay.ts";
 import { c1, c2, n1, n2 } from "./drafts.ts";
 import { applied, deleted, desired, node1, reported } from "./log-site.ts";
@@ -77,8 +76,11 @@ export class MadeLog implements PastLog {
     }
   }
 
-  lastAt(origin: Incarnation, timeMs: number, gone?: Cancelled): Promise<number> {
-    return lastByHalves(this, origin, timeMs, gone);
+  lastAt(origin: Incarnation, timeMs: number): Promise<number> {
+    const early = this.all.filter(
+      (event) => event.origin === origin && calibratedTime(this.registers.eras, event) <= timeMs,
+    );
+    return Promise.resolve(Math.max(0, ...early.map(({ seq }) => seq)));
   }
 
   stateOf(key: string, cut: Cut, gone?: Cancelled): Promise<readonly Event[]> {
@@ -196,4 +198,24 @@ export function inOrder(events: readonly Event[], side: "cloud" | "node"): Event
   return events
     .filter(({ origin }) => sideOf(origin) === side)
     .toSorted((a, b) => rank(a.origin) - rank(b.origin) || a.seq - b.seq);
+}
+
+/** The state of an object by a walk over all that the cut counts in. */
+async function walkState(log: PastLog, key: string, cut: Cut, gone?: Cancelled): Promise<readonly Event[]> {
+  const { generations } = log.registers;
+  const latest = new Map<string, Event>();
+  for (const { origin, top } of log.histories.values()) {
+    const last = cut[sideOf(origin)];
+    if (last === undefined || !isWithin(cut, { origin, seq: 1 }, generations)) continue;
+    const to = last.origin === origin ? last.seq : top;
+    for await (const events of log.events(origin, { from: 1, to }, gone)) {
+      for (const event of events) {
+        const life = event.key === key && log.applies(event) ? lifeOf(event) : undefined;
+        if (life === undefined) continue;
+        // What ends a life has a slot too, which is not what it writes.
+        latest.set(`${origin} ${life} ${event.deletes === true ? "" : `=${event.slot}`}`, event);
+      }
+    }
+  }
+  return [...latest.values()];
 }

@@ -289,6 +289,13 @@ async function contents(directory: string): Promise<Record<string, string>> {
 
 t.test("of a stopped cloud its log is read, and left as it is", async (t) => {
   await cloud.stop();
+  // A place of its own: other programs leave what they like in the common one.
+  const { TMPDIR } = process.env;
+  process.env["TMPDIR"] = t.testdir({});
+  t.teardown(() => {
+    if (TMPDIR === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = TMPDIR;
+  });
   const log = join(dataDir, "cloud", "log");
   const before = await contents(log);
   t.match(await json(["device", "get", "thermo-1"]), {

@@ -1,6 +1,7 @@
 /** A cloud and its nodes in one world, with what was promised to whom. */
 import type { Cloud } from "../../cloud/cloud.ts";
 import { type Incarnation, clusterLog, nodeLog, sideOf } from "../../core/event.ts";
+import type { MergingPace } from "../../core/merging.ts";
 import { generationOf } from "../../core/generations.ts";
 import { type Registers, registersProjection } from "../../core/registers.ts";
 import { MemoryDisk } from "../../core/store/memory.ts";
@@ -14,6 +15,7 @@ import type { World } from "./world.ts";
 export interface ClusterOptions {
   readonly nodes: number;
   readonly devices: number;
+  readonly merging: MergingPace;
 }
 
 export const modelNames: readonly string[] = ["m1", "m2"];
@@ -21,6 +23,7 @@ export const modelNames: readonly string[] = ["m1", "m2"];
 export class Cluster {
   readonly world: World;
   readonly network: Network;
+  readonly merging: MergingPace;
   readonly cloud: CloudHost;
   /** The first machine of each node. */
   readonly nodes: readonly NodeHost[];
@@ -37,8 +40,9 @@ export class Cluster {
   /** Nodes that ever had two machines. */
   readonly forked: Set<string> = new Set();
 
-  constructor(world: World, { nodes, devices }: ClusterOptions) {
+  constructor(world: World, { nodes, devices, merging }: ClusterOptions) {
     this.world = world;
+    this.merging = merging;
     this.network = new Network(world);
     this.cloud = new CloudHost(this);
     const names = Array.from({ length: nodes }, (_, index) => `node-${index + 1}`);

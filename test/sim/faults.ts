@@ -78,7 +78,7 @@ export class Faults {
         this.#strikeLine(kind, (host as NodeHost).node);
         return;
       case "slowDisk":
-        this.#random.pick(this.#cluster.hosts).syncMs = this.#random.pick([4, 50, 1000, 5000]);
+        this.#random.pick(this.#cluster.hosts).syncMs = this.#random.pick([4, 50, 1000, 2500]);
         return;
       case "slowReads":
         this.#random.pick(this.#cluster.hosts).readMs = this.#random.pick([undefined, 0, 5, 200]);

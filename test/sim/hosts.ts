@@ -2,6 +2,7 @@
 import { Cloud } from "../../cloud/cloud.ts";
 import { Edge } from "../../edge/edge.ts";
 import { brotli } from "../../protocol/adapters/brotli.ts";
+import type { MergingPace } from "../../core/merging.ts";
 import type { DeviceBus } from "../../edge/device-twin-port.ts";
 import { Host, type Running } from "./host.ts";
 import type { Network } from "./network.ts";
@@ -14,30 +15,31 @@ export interface Surroundings {
   readonly world: World;
   readonly network: Network;
   readonly sightings: Sightings;
+  readonly merging: MergingPace;
 }
-
-/** A few events a block, and soon: so that there are many blocks in one run. */
-const merging = { blockBytes: 1500, idleMs: 3000 };
 
 export class CloudHost extends Host<Cloud> {
   macKey: Uint8Array;
 
   readonly #sightings: Sightings;
 
-  constructor({ world, network, sightings }: Surroundings) {
+  readonly #merging: MergingPace;
+
+  constructor({ world, network, sightings, merging }: Surroundings) {
     super("cloud", world, network);
+    this.#merging = merging;
     this.#sightings = sightings;
     this.macKey = world.random.bytes(32);
   }
 
   protected async open({ environment, store }: Running<Cloud>, failed: () => void): Promise<Cloud> {
     const cloud = await Cloud.open({
-      merging,
       environment,
       store,
       macKey: this.macKey,
       product: "sim",
       compressor: brotli,
+      merging: this.#merging,
       onFailure: failed,
     });
     cloud.onNode((_, log) => {
@@ -93,8 +95,11 @@ export class NodeHost extends Host<Edge> {
 
   readonly #sightings: Sightings;
 
-  constructor(name: string, node: string, { world, network, sightings }: Surroundings) {
+  readonly #merging: MergingPace;
+
+  constructor(name: string, node: string, { world, network, sightings, merging }: Surroundings) {
     super(name, world, network);
+    this.#merging = merging;
     this.node = node;
     this.#sightings = sightings;
     this.bus = new SimBus(this.world.random.fork(), (eventId) => this.refused.add(eventId));
@@ -107,7 +112,6 @@ export class NodeHost extends Host<Edge> {
   protected async open({ environment, store }: Running<Edge>, failed: () => void): Promise<Edge> {
     const { node, network, bus } = this;
     const edge = await Edge.open({
-      merging,
       environment,
       node,
       store,
@@ -116,6 +120,7 @@ export class NodeHost extends Host<Edge> {
       bootId: `${this.name}-${this.starts}`,
       product: "sim",
       compressor: brotli,
+      merging: this.#merging,
       onFailure: failed,
     });
     this.#sightings.watch(edge.log, environment.clock);

@@ -1,4 +1,5 @@
 /** What a seed decides before a run begins: how long, how many, and which faults exist in it, how often. */
+import type { MergingPace } from "../../core/merging.ts";
 import { Seeded } from "./random.ts";
 
 export const faultKinds = [
@@ -50,7 +51,11 @@ export interface RunOptions {
   readonly contention: number;
   /** Chance that a reported value is tens of kilobytes long. */
   readonly large: number;
+  readonly merging: MergingPace;
 }
+
+/** Where a test means single records, blocks would be in the way. */
+export const neverMerges: MergingPace = { blockBytes: Number.MAX_SAFE_INTEGER, idleMs: 1e9 };
 
 const losses = ["rollbackCloud", "wipeCloud", "damageNode", "damageCloud"] as const;
 
@@ -60,16 +65,25 @@ export function optionsOf(seed: number): RunOptions {
   const isFleet = random.chance(0.06);
   const nodes = isFleet ? random.between(8, 50) : random.pick([1, 1, 2, 3]);
   const unsafeMs = isFleet ? 15_000 : random.pick([15_000, 40_000, 90_000]);
+  const faults = faultsOf(random, isFleet ? 4 : 1);
   return {
     seed,
     nodes,
     devices: isFleet ? nodes : random.between(2, 5),
     unsafeMs,
-    faults: faultsOf(random, isFleet ? 4 : 1),
+    faults,
+    merging: mergingOf(random, faults),
     actEveryMs: isFleet ? 60 : random.pick([60, 150, 400]),
     contention: random.pick([0, 0.02, 0.2]),
     large: random.pick([0, 0, 0.01, 0.1]),
   };
+}
+
+/** Damage is done to single records, so where there is some nothing is merged. */
+function mergingOf(random: Seeded, faults: RunOptions["faults"]): MergingPace {
+  const blockBytes = random.pick([500, 5000, 50_000]);
+  const idleMs = random.pick([200, 5000, 60_000]);
+  return faults.has("damageNode") || faults.has("damageCloud") ? neverMerges : { blockBytes, idleMs };
 }
 
 /** @param times how many times as often as in a small run */
@@ -87,8 +101,8 @@ function faultsOf(random: Seeded, times: number): Map<FaultKind, number> {
 }
 
 export function describe(options: RunOptions): string {
-  const { seed, nodes, devices, unsafeMs, actEveryMs, contention, large, faults } = options;
-  const what = `something every ${actEveryMs} ms (large: ${large}, contended: ${contention})`;
+  const { seed, nodes, devices, unsafeMs, actEveryMs, contention, large, faults, merging } = options;
+  const what = `something every ${actEveryMs} ms (large: ${large}, contended: ${contention}), merging at ${merging.blockBytes} bytes or after ${merging.idleMs} ms`;
   const kinds = [...faults].map(([kind, everyMs]) => `${kind} every ${everyMs / 1000} s`);
   return `seed ${seed}: ${nodes} nodes, ${devices} devices, ${unsafeMs / 1000} s, ${what}: ${kinds.join(", ") || "no faults"}`;
 }

@@ -13,6 +13,7 @@ import { violations } from "./checkers.ts";
 import { Cluster } from "./cluster.ts";
 import { eventsOn } from "./disk.ts";
 import type { CloudHost, NodeHost } from "./hosts.ts";
+import { neverMerges } from "./options.ts";
 import { closeAll, converges } from "./run.ts";
 import { Workload } from "./workload.ts";
 import { World } from "./world.ts";
@@ -41,7 +42,7 @@ export class Scenario {
   private constructor(t: Pick<Test, "strictSame" | "ok" | "equal">, seed: number) {
     this.#t = t;
     this.world = new World({ seed });
-    this.cluster = new Cluster(this.world, { nodes: 1, devices: 1 });
+    this.cluster = new Cluster(this.world, { nodes: 1, devices: 1, merging: neverMerges });
     this.workload = new Workload(this.cluster, { large: 0, contention: 0 });
   }
 

@@ -222,12 +222,17 @@ const losses: readonly Mutant[] = [
     "if (state.identity.moving !== undefined) await log.#finishMove();",
     "",
   ),
-  broken(
-    "a snapshot that holds what a move takes out is kept",
-    "core/log-move.ts",
-    "await dropCheckpoints(options);",
-    "await committer.flush();",
-  ),
+  {
+    name: "a snapshot that holds what a move takes out is kept",
+    edits: [
+      {
+        file: "core/log-move.ts",
+        find: "await dropCheckpoints(options);",
+        replace: "await committer.flush();",
+      },
+    ],
+    tests: ["core/log-reincarnate.test", "core/log-crash.test"],
+  },
   broken(
     "a cloud takes back what it can't prove to have written",
     "core/log-segments.ts",

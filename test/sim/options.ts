@@ -72,7 +72,7 @@ export function optionsOf(seed: number): RunOptions {
     devices: isFleet ? nodes : random.between(2, 5),
     unsafeMs,
     faults,
-    merging: mergingOf(random, faults),
+    merging: mergingOf(new Seeded(seed, 2), faults),
     actEveryMs: isFleet ? 60 : random.pick([60, 150, 400]),
     contention: random.pick([0, 0.02, 0.2]),
     large: random.pick([0, 0, 0.01, 0.1]),

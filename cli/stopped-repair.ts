@@ -36,9 +36,16 @@ export async function giveUpStopped(options: GiveUpOptions): Promise<VerifyRow> 
   const store = new LevelStore(join(place.directory, "log"));
   await store.open();
   try {
-    const log = await openLog(store, options);
+    let log = await openLog(store, options);
     // A checkpoint may hide it from the log.
     await recheckLog(log);
+    if (store.isSuspect) {
+      // It takes nothing before it is rebuilt.
+      await store.close();
+      await store.open();
+      log = await openLog(store, options);
+      await recheckLog(log);
+    }
     await giveUp(
       log,
       ranges.map((range) => problemOf(range, log.problems)),

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { TidemarkError } from "../core/errors.ts";
 import type { Logger } from "../core/ports.ts";
 import { LevelStore } from "../core/store/level.ts";
+import { openedSoundly } from "../core/store/opened-soundly.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
 import { writeAdmission } from "../protocol/adapters/admissions.ts";
 import { backupOf } from "../protocol/adapters/backup-source.ts";
@@ -67,12 +68,9 @@ function reachable(host: string): string {
 export async function startCloud(options: CloudProcessOptions): Promise<RunningCloud> {
   const directory = join(options.dataDir, "cloud");
   const closers = new Closers();
+  const log = join(directory, "log");
   try {
-    const running = await start(options, directory, closers);
-    if (!running.isSuspect) return running;
-    // What is damaged was found: it is put right before anything more is written there.
-    await closers.close();
-    return await start(options, directory, closers);
+    return await openedSoundly(log, closers, () => start(options, directory, closers));
   } catch (error) {
     // Why it did not start says more than what went wrong on the way back.
     await closers.close().catch(() => undefined);
@@ -84,7 +82,7 @@ async function start(
   options: CloudProcessOptions,
   directory: string,
   closers: Closers,
-): Promise<RunningCloud & { readonly isSuspect: boolean }> {
+): Promise<RunningCloud> {
   const { host, linkPort, apiPort, advertiseAddresses, logger, onProgress } = options;
   await refuseImported(directory);
   const pkiDir = join(directory, "pki");
@@ -136,7 +134,7 @@ async function start(
   const run: RunFile = { pid: process.pid, version: productVersion, addresses };
   await writeRunFile(directory, run);
   closers.add(() => removeRunFile(directory));
-  return { addresses, failed, stop: () => closers.close(), isSuspect: store.isSuspect };
+  return { addresses, failed, stop: () => closers.close() };
 }
 
 interface View {

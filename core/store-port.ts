@@ -47,8 +47,8 @@ export interface Store {
    */
   erase(log: LogId): Promise<void>;
   /**
-   * Damage was found: what is stored is rebuilt, from what can be read, when the store is opened next. Not again for the
-   * same finding, where what was lost is still missing then.
+   * Damage was found: what is stored is rebuilt, from what can be read, when the store is opened next; until then it may
+   * refuse commits (LOG_COMMIT_FAILED). Not again for the same finding, where what was lost is still missing then.
    */
   suspect(finding: string): Promise<void>;
   /** Bytes on the disk, roughly. */

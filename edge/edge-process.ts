@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { TidemarkError } from "../core/errors.ts";
 import type { Logger } from "../core/ports.ts";
 import { LevelStore } from "../core/store/level.ts";
+import { openedSoundly } from "../core/store/opened-soundly.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
 import { backupOf } from "../protocol/adapters/backup-source.ts";
 import { brotli } from "../protocol/adapters/brotli.ts";
@@ -63,12 +64,9 @@ const dialTimeoutMs = 10_000;
 export async function startEdge(options: EdgeProcessOptions): Promise<RunningEdge> {
   checkNodeName(options.node);
   const closers = new Closers();
+  const log = join(options.dataDir, "edge", options.node, "log");
   try {
-    const running = await start(options, closers);
-    if (!running.isSuspect) return running;
-    // What is damaged was found: it is put right before anything more is written there.
-    await closers.close();
-    return await start(options, closers);
+    return await openedSoundly(log, closers, () => start(options, closers));
   } catch (error) {
     // Why it did not start says more than what went wrong on the way back.
     await closers.close().catch(() => undefined);
@@ -76,10 +74,7 @@ export async function startEdge(options: EdgeProcessOptions): Promise<RunningEdg
   }
 }
 
-async function start(
-  options: EdgeProcessOptions,
-  closers: Closers,
-): Promise<RunningEdge & { readonly isSuspect: boolean }> {
+async function start(options: EdgeProcessOptions, closers: Closers): Promise<RunningEdge> {
   const { node, mqttHost, mqttPort, apiPort, logger, onProgress } = options;
   const directory = join(options.dataDir, "edge", node);
   await refuseImported(directory);
@@ -132,7 +127,7 @@ async function start(
   view.addresses = addresses;
   await writeRunFile(directory, { pid: process.pid, version: productVersion, addresses });
   closers.add(() => removeRunFile(directory));
-  return { addresses, failed, stop: () => closers.close(), isSuspect: store.isSuspect };
+  return { addresses, failed, stop: () => closers.close() };
 }
 
 interface View {

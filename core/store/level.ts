@@ -63,6 +63,8 @@ export class LevelStore implements Store {
   /** Whether damage was found since it was made: to be closed, and opened again. */
   isSuspect = false;
   #rebuiltFor: ReadonlySet<string> = new Set();
+  /** Whether it can be rebuilt. */
+  #hasRoom = true;
   readonly #sync: boolean;
   #database: Database | undefined;
   /** Opening and closing take turns. */
@@ -128,6 +130,7 @@ export class LevelStore implements Store {
     }
     this.#database = database;
     this.#blocks.clear();
+    this.isSuspect = false;
     this.#failure = undefined;
     this.#closing = false;
   }
@@ -138,6 +141,7 @@ export class LevelStore implements Store {
       await rebuild(this.directory, findings);
     } catch (error) {
       if (!hasCode(openError(this.directory, error), "DISK_FULL")) throw error;
+      this.#hasRoom = false;
     }
   }
 
@@ -145,6 +149,8 @@ export class LevelStore implements Store {
     if (this.#rebuiltFor.has(finding)) return;
     this.isSuspect = true;
     await noteDamage(this.directory, finding);
+    const what = `damage was found in ${this.directory}: it is rebuilt when it is opened again`;
+    if (this.#hasRoom) this.#failure ??= new TidemarkError("LOG_COMMIT_FAILED", what);
   }
 
   /** Where CURRENT is missing LevelDB starts an empty store, and deletes the tables that are there. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
-import { TidemarkError } from "../../core/errors.ts";
+import { TidemarkError, hasCode } from "../../core/errors.ts";
 import { rangeText } from "../../core/replay.ts";
 import type { StatsRow, VerifyRow } from "../../protocol/rest/log-api.ts";
 import type { StatusRow } from "../../protocol/rest/status-api.ts";
@@ -123,7 +123,7 @@ async function fetched(
   const deadlineMs = context.world.now() + waitMs;
   await note(context, "They are asked back from the other side …\n");
   for (;;) {
-    const { problems } = (await target.get(logPath(ref, "/stats"), logQuery(ref))) as StatsRow;
+    const problems = await problemsLeft(target, ref);
     if (problems === 0 || context.world.now() >= deadlineMs) break;
     await delay(pollMs);
   }
@@ -135,4 +135,16 @@ async function fetched(
     await note(context, `The other side did not give it back: ${reason}\n`);
   }
   return row;
+}
+
+/** @returns undefined while it does not answer: with a damaged store it starts again, and rebuilds that first */
+async function problemsLeft(target: Target, ref: LogRef): Promise<number | undefined> {
+  try {
+    const { problems } = (await target.get(logPath(ref, "/stats"), logQuery(ref))) as StatsRow;
+    return problems;
+  } catch (error) {
+    const passes = ["NOT_REACHABLE", "SHUTTING_DOWN", "LOG_CLOSED"] as const;
+    if (passes.some((code) => hasCode(error, code))) return undefined;
+    throw error;
+  }
 }

@@ -6,6 +6,7 @@ import { selectEvents } from "../../core/past-select.ts";
 import type { Registers } from "../../core/registers.ts";
 import type { Cancelled } from "../../core/follow.ts";
 import { rfc3339 } from "../../core/time.ts";
+import { readConflict } from "./conflicts.ts";
 import type { DeviceName } from "./past.ts";
 import { deviceKey } from "./topics.ts";
 import { desiredSlot, reportedSlot } from "./twin-view.ts";
@@ -97,11 +98,16 @@ export function historyItem(registers: Registers, event: Event): HistoryItem {
   };
 }
 
-/** The property that an event of a device is about, and the value that it says. */
-export function whatChanged({ slot, body }: Pick<Event, "slot" | "body">): {
+/** The property that an event of a device is about, and the value that it says: of a conflict's record, the one that won. */
+export function whatChanged(event: Event): {
   readonly property: string | null;
   readonly value: string | null;
 } {
+  const conflict = readConflict(event);
+  if (conflict !== undefined) {
+    return { property: conflict.property, value: conflict[conflict.winner].value ?? null };
+  }
+  const { slot, body } = event;
   const slash = slot?.indexOf("/") ?? -1;
   const value: unknown = Array.isArray(body) ? body[0] : null;
   return {

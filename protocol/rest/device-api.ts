@@ -10,7 +10,6 @@ import { TidemarkError } from "../../core/errors.ts";
 import { type Event, type EventId, eventId } from "../../core/event.ts";
 import type { Cancelled } from "../../core/follow.ts";
 import { rfc3339 } from "../../core/time.ts";
-import { readConflict } from "../devices/conflicts.ts";
 import { whatChanged } from "../devices/history.ts";
 import { parseDeviceKey } from "../devices/topics.ts";
 import type { AsOf, DeviceView } from "../devices/twin-view.ts";
@@ -169,7 +168,6 @@ async function* changes(
 export function changeRow(node: string, event: Event): ChangeRow | undefined {
   const device = parseDeviceKey(event.key);
   if (device === undefined) return undefined;
-  const conflict = readConflict(event);
   return {
     time: rfc3339(event.time),
     event: eventId(event.origin, event.seq),
@@ -178,6 +176,5 @@ export function changeRow(node: string, event: Event): ChangeRow | undefined {
     namespace: device.namespace,
     name: device.name,
     ...whatChanged(event),
-    ...(conflict && { property: conflict.property, value: conflict[conflict.winner].value }),
   };
 }

@@ -4,10 +4,14 @@ import { TidemarkError } from "./errors.ts";
 import { type Incarnation, type LogId, isIncarnation } from "./event.ts";
 import { type EncodedHistory, type History, type Range, decodeHistory, encodeHistory } from "./history.ts";
 import { decodeSnapshot, encodeSnapshot } from "./projection.ts";
+import { zeroHash } from "./segment.ts";
 import { type Registers, registersProjection } from "./registers.ts";
 
 const identityVersion = 1;
 const checkpointVersion = 1;
+const edgesVersion = 1;
+
+type EncodedEdge = readonly [origin: Incarnation, seq: number, hash: Uint8Array, wholeFrom: number];
 
 export interface Identity {
   readonly live: Incarnation;
@@ -58,6 +62,30 @@ export function decodeIdentity(bytes: Uint8Array): Identity | undefined {
     removed: removed.map(([from, to]) => ({ from, to })),
     moving: moving === null ? undefined : { origin: moving[0], after: moving[1] },
   };
+}
+
+/** Of each origin the end of its last cover, and from where on its past is whole: a snapshot may be older than that. */
+export function edgesName(log: LogId): string {
+  return `edges!${log}`;
+}
+
+export function encodeEdges(histories: Iterable<History>): Uint8Array {
+  const edges: EncodedEdge[] = [];
+  for (const { origin, edge, wholeFrom } of histories) {
+    edges.push([origin, edge?.seq ?? 0, edge?.hash ?? zeroHash, wholeFrom]);
+  }
+  return pack([edgesVersion, edges]);
+}
+
+/** Tells the histories of the ends of covers. What can't be read, the next compaction finds again. */
+export function noteEdges(bytes: Uint8Array | undefined, histories: ReadonlyMap<Incarnation, History>): void {
+  const [version, edges = []] = bytes === undefined ? [] : (unpack(bytes) as [number, EncodedEdge[]]);
+  if (version !== edgesVersion) return;
+  for (const [origin, seq, hash, wholeFrom] of edges) {
+    const history = histories.get(origin);
+    if (seq > 0) history?.noteEdge({ seq, hash: Uint8Array.from(hash) });
+    history?.noteForgotten(wholeFrom);
+  }
 }
 
 /** Where a replay may start: the registers' state at a position, and what was held of each origin there. */

@@ -2,20 +2,20 @@
  * Forgetting: which events of a log's oldest part are not needed any more, and the covers that take the place of what
  * they were in. Nothing that a fold needs is let go: `fold(log) = fold(compact(log))`, whatever comes after.
  */
-import { type CoverReason, encodeCover, keptOf } from "./cover.ts";
+import { type CoverReason, type KeptEvent, encodeCover, keptOf } from "./cover.ts";
 import { clockCorrected } from "./clock.ts";
-import type { Event, Incarnation } from "./event.ts";
-import type { ReadEvent } from "./event-reader.ts";
+import { type Event, type Incarnation, sideOf } from "./event.ts";
 import { originOpened, originReset } from "./generations.ts";
 import type { Range } from "./history.ts";
 import type { Digest } from "./ports.ts";
-import { type Register, type Registers, isLifeOver, lifeOf } from "./registers.ts";
+import { lifeOf } from "./registers.ts";
 import { type Segment, chainHash, lastOf } from "./segment.ts";
 
 /** A segment where it is in this replica. */
 export interface PlacedSegment {
   readonly segment: Segment;
   readonly position: number;
+  readonly arrived: number;
 }
 
 /** What folds read of events that replace nothing: never let go. */
@@ -27,59 +27,46 @@ export function isNeededForEver(event: Pick<Event, "type" | "slot" | "deletes">)
 }
 
 /**
- * Whether a later event of the same origin, visible in `registers`, says all that this one said of the object's state.
- *
- * Type and class are compared too: by them it is told who may author an event, and one that may not must not displace
- * one that may. So folding what is left makes the same state, in any order and whatever else comes.
+ * What the events say that are past retention: of each facet of an object the last, and which lives are over. An event
+ * is replaced by those alone: what an event of yesterday replaced is still the state of the day before.
  */
-export function isSpent(registers: Registers, event: Event): boolean {
-  const life = lifeOf(event);
-  if (event.slot === undefined || life === undefined) return false;
-  if (isLifeOver(registers, event.key, life)) return true;
-  const register = registers.objects.get(event.key)?.get(life)?.slots.get(event.slot);
-  return register !== undefined && heldOf(register).some((held) => displaces(held, event));
-}
+export class Survey {
+  readonly #last = new Map<string, number>();
+  readonly #over = new Set<string>();
 
-function heldOf({ cloud, node, rivals = [] }: Register): Event[] {
-  return [cloud, node, ...rivals].filter((event) => event !== undefined);
-}
+  /** @param event one that retention lets go */
+  note(event: Event): void {
+    if (event.slot === undefined && event.deletes !== true) return;
+    const facet = facetOf(event);
+    if (event.seq > (this.#last.get(facet) ?? 0)) this.#last.set(facet, event.seq);
+    const isEnd = event.deletes === true && event.life !== undefined && sideOf(event.origin) === "cloud";
+    if (isEnd) this.#over.add(`${event.life} ${event.key}`);
+  }
 
-function displaces(later: Event, event: Event): boolean {
-  return (
-    later.origin === event.origin &&
-    later.seq > event.seq &&
-    later.type === event.type &&
-    later.class === event.class
-  );
-}
-
-/** Two events that `displaces` may be said of, when they are of one origin. */
-function facetOf(event: Event): string {
-  const { key, slot, type, deletes = false } = event;
-  return JSON.stringify([key, lifeOf(event), slot, type, event.class, deletes]);
+  /** Whether a later event, or the end of its life, has made this one, of some slot or life, say nothing any more. */
+  isReplaced(event: Event): boolean {
+    if (event.seq < (this.#last.get(facetOf(event)) ?? 0)) return true;
+    const life = lifeOf(event);
+    return event.deletes !== true && life !== undefined && this.#over.has(`${life} ${event.key}`);
+  }
 }
 
 /**
- * Which of some events of one origin are kept.
- * @param events in order of sequence
- * @param mayForget whether retention lets go of the event, as far as it is concerned
+ * What an event of one origin replaces when it comes later. Type and class are a part of it: by them it is told who may
+ * author an event, and one that may not must not replace one that may.
  */
-export function kept(
-  events: readonly ReadEvent[],
-  registers: Registers,
-  mayForget: (event: Event) => boolean,
-): ReadEvent[] {
-  const later = new Set<string>();
-  const isKept = ({ event }: ReadEvent): boolean => {
-    if (event.slot === undefined && event.deletes !== true)
-      return isNeededForEver(event) || !mayForget(event);
-    const facet = facetOf(event);
-    const isDisplaced = later.has(facet);
-    later.add(facet);
-    if (!mayForget(event)) return true;
-    return !isDisplaced && (event.deletes === true || !isSpent(registers, event));
-  };
-  return events.toReversed().filter(isKept).reverse();
+function facetOf(event: Event): string {
+  const { origin, key, slot, type, deletes = false } = event;
+  return JSON.stringify([origin, key, lifeOf(event), slot, type, event.class, deletes]);
+}
+
+/**
+ * Whether an event that retention lets go is kept all the same. Folding what is left makes the same state: in any order,
+ * whatever else comes, and also as of any moment since which retention protects.
+ */
+export function isKept(event: Event, survey: Survey): boolean {
+  if (isNeededForEver(event) && event.deletes !== true) return true;
+  return (event.slot !== undefined || event.deletes === true) && !survey.isReplaced(event);
 }
 
 export interface CoverOptions {
@@ -87,7 +74,7 @@ export interface CoverOptions {
   readonly hashBefore: Uint8Array;
   readonly digest: Digest;
   readonly span?: Range | undefined;
-  readonly choose: (events: readonly ReadEvent[]) => readonly ReadEvent[];
+  readonly keeps: (kept: KeptEvent) => boolean;
 }
 
 /**
@@ -95,18 +82,18 @@ export interface CoverOptions {
  * @throws EVENT_INVALID
  */
 export function coverOf(segments: readonly PlacedSegment[], options: CoverOptions): Segment {
-  const { reason, hashBefore, digest, span, choose } = options;
+  const { reason, hashBefore, digest, span, keeps } = options;
   const [first] = segments;
   const last = segments.at(-1);
   if (first === undefined || last === undefined) throw new Error("broken invariant: a cover of nothing");
   let hashAfter = hashBefore;
-  const events: ReadEvent[] = [];
-  for (const { segment, position } of segments) {
+  const events: KeptEvent[] = [];
+  for (const { segment, position, arrived } of segments) {
     hashAfter = chainHash(hashAfter, segment, digest);
-    events.push(...keptOf(segment, position));
+    events.push(...keptOf(segment, position, arrived).filter(keeps));
   }
   const range = { origin: first.segment.origin, lo: first.segment.lo, to: lastOf(last.segment) };
-  return encodeCover({ ...range, reason, hashBefore, hashAfter, kept: choose(events), span }, digest);
+  return encodeCover({ ...range, reason, hashBefore, hashAfter, kept: events, span }, digest);
 }
 
 /** Of each origin its own, in the order in which they come first. */

@@ -3,12 +3,13 @@
  * log to the horizon, and puts covers in the place of what it finds, a block at a time. Each is one batch: a crash at
  * any moment loses nothing, and the next pass finds what is left to do by itself.
  */
-import { checkpointPrefix } from "./checkpoint.ts";
+import { checkpointPrefix, edgesName, encodeEdges } from "./checkpoint.ts";
 import { unpack } from "./codec.ts";
 import type { Committer } from "./committer.ts";
-import { type PlacedSegment, byOrigin, coverOf, kept } from "./compaction.ts";
+import { type PlacedSegment, Survey, byOrigin, coverOf, isKept } from "./compaction.ts";
+import { type KeptEvent, keptOf } from "./cover.ts";
 import { hasCode } from "./errors.ts";
-import { type Event, type Incarnation, sideOf } from "./event.ts";
+import { type Incarnation, sideOf } from "./event.ts";
 import type { Log } from "./log.ts";
 import type { Mark } from "./marks.ts";
 import { blockBytesDefault, mergedBefore } from "./merger.ts";
@@ -29,8 +30,15 @@ export interface CompactorOptions {
   readonly runBytes?: number | undefined;
 }
 
-/** What a pass has come to. */
+/** What a pass has come to: first it looks at all there is, then it writes. */
 interface Pass {
+  readonly survey: Survey;
+  /** Of each origin the latest event that is past retention. */
+  readonly aged: Map<Incarnation, number>;
+  /** How far it has looked. */
+  surveyed: number;
+  /** Wall clock when it began. */
+  readonly nowMs: number;
   /** Where the next run begins. */
   next: number;
   /** Nothing after this position is touched. */
@@ -39,13 +47,9 @@ interface Pass {
   readonly chains: Map<Incarnation, Mark>;
 }
 
-interface Placed extends PlacedSegment {
-  readonly stored: StoredSegment;
-}
-
 /** Neighbours in position, and dense in each origin. */
 interface Run {
-  readonly members: readonly Placed[];
+  readonly members: readonly PlacedSegment[];
   /** Of each origin, the chain hash before its first member. */
   readonly before: ReadonlyMap<Incarnation, Uint8Array>;
   /** Position of what comes next. */
@@ -75,12 +79,16 @@ export class Compactor {
   }
 
   /**
-   * Looks at one run, and writes it again where that is worth it.
+   * Looks at a part of the log; once all was looked at, writes a run again where that is worth it.
    * @returns whether the pass goes on
    */
   async slice(): Promise<boolean> {
     if (!this.log.isOpen) return false;
     const pass = (this.#pass ??= await this.#begin());
+    if (pass.surveyed < pass.horizon) {
+      await this.#look(pass);
+      return this.#pass === pass;
+    }
     const run = await this.#gather(pass);
     const isOver = run.next === pass.next || run.next > pass.horizon;
     if (run.members.length > 0) await this.#rewrite(run, pass);
@@ -92,16 +100,47 @@ export class Compactor {
 
   async #begin(): Promise<Pass> {
     const { log } = this;
-    const { committer } = this.#options;
+    const { committer, now } = this.#options;
     const limits = [await oldestCheckpoint(log, committer), await mergedBefore(committer, log.id)];
     limits.push(await slowestCursor(log, committer));
-    return { next: 1, horizon: Math.min(...limits), chains: new Map() };
+    const horizon = Math.min(...limits);
+    return {
+      survey: new Survey(),
+      aged: new Map(),
+      surveyed: 0,
+      nowMs: now(),
+      next: 1,
+      horizon,
+      chains: new Map(),
+    };
+  }
+
+  /** Takes note of what is past retention, a part at a time. */
+  async #look(pass: Pass): Promise<void> {
+    const { committer, runBytes = blockBytesDefault } = this.#options;
+    const records = await committer.store.read(this.log.id, pass.surveyed + 1, runBytes);
+    for (const record of records) {
+      pass.surveyed = Math.max(pass.surveyed, record.position + (record.count ?? 1) - 1);
+      const segment = readable(record, this.log.stored.digest);
+      if (segment === undefined || record.segment === undefined || pass.surveyed > pass.horizon) continue;
+      for (const each of keptOf(segment, record.position, record.arrived)) {
+        if (!this.#mayForget(each, pass)) continue;
+        const { origin, seq } = each.event;
+        pass.survey.note(each.event);
+        pass.aged.set(origin, Math.max(seq, pass.aged.get(origin) ?? 0));
+      }
+    }
+    if (records.length === 0) pass.surveyed = pass.horizon;
+  }
+
+  #mayForget({ event, arrived = Number.POSITIVE_INFINITY }: KeptEvent, { nowMs }: Pass): boolean {
+    return nowMs - arrived >= this.#options.policy[event.class];
   }
 
   /** Records from where the pass stands: those that can't be covered are passed over, where they come first. */
   async #gather(pass: Pass): Promise<Run> {
     const { committer, runBytes = blockBytesDefault } = this.#options;
-    const members: Placed[] = [];
+    const members: PlacedSegment[] = [];
     const before = new Map<Incarnation, Uint8Array>();
     let { next } = pass;
     let bytes = 0;
@@ -124,7 +163,7 @@ export class Compactor {
           next = to;
           continue;
         }
-        members.push({ segment, position: record.position, stored: record });
+        members.push({ segment, position: record.position, arrived: record.arrived });
         bytes += segment.bytes.length;
         spanTo = Math.max(spanTo, segment.cover?.places?.span.to ?? 0);
         next = to;
@@ -164,31 +203,29 @@ export class Compactor {
   }
 
   async #rewrite({ members, before, next }: Run, pass: Pass): Promise<void> {
-    const { committer, policy, now } = this.#options;
+    const { committer } = this.#options;
     const { log } = this;
     const from = members[0]?.position ?? 0;
     const span = { from, to: next - 1 };
-    const nowMs = now();
+    const { digest } = log.stored;
     const covers: StoredSegment[] = [];
     const isSmaller = shrinks(members);
     let forgotten = 0;
     for (const [origin, ofOrigin] of byOrigin(members)) {
-      const arrivals = arrivalsOf(ofOrigin);
-      const mayForget = (event: Event): boolean => nowMs - arrivals(event.seq) >= policy[event.class];
-      const { digest } = log.stored;
       const segment = coverOf(ofOrigin, {
         reason: "compaction",
         hashBefore: before.get(origin) ?? zeroHash,
         digest,
         span,
-        choose: (events) => {
-          const chosen = kept(events, log.registers, mayForget);
-          forgotten += events.length - chosen.length;
-          return chosen;
+        keeps: (each) => {
+          const isLeft = !this.#mayForget(each, pass) || isKept(each.event, pass.survey);
+          if (!isLeft) forgotten += 1;
+          return isLeft;
         },
       });
-      const position = (covers.at(-1)?.position ?? from) + (covers.at(-1)?.count ?? 0);
-      const arrived = Math.max(...ofOrigin.map(({ stored }) => stored.arrived));
+      const last = covers.at(-1);
+      const position = last === undefined ? from : last.position + last.count;
+      const arrived = Math.max(...ofOrigin.map((placed) => placed.arrived));
       const { lo, count, bytes } = segment;
       covers.push({ log: log.id, origin, lo, count, position, arrived, segment: bytes });
     }
@@ -197,12 +234,14 @@ export class Compactor {
     const packed = await committer.store.pack(covers);
     // What was read may have been taken out meanwhile.
     if (this.#pass !== pass || !log.isOpen) return;
-    committer.merge({ log: log.id, from, to: span.to, members: covers, packed });
-    await committer.flush();
     for (const { origin } of covers) {
       const mark = pass.chains.get(origin);
       if (mark !== undefined) log.histories.get(origin)?.noteEdge(mark);
     }
+    for (const [origin, seq] of pass.aged) log.histories.get(origin)?.noteForgotten(seq);
+    committer.put(edgesName(log.id), encodeEdges(log.histories.values()));
+    committer.merge({ log: log.id, from, to: span.to, members: covers, packed });
+    await committer.flush();
   }
 
   close(): void {
@@ -210,22 +249,11 @@ export class Compactor {
   }
 }
 
-function shrinks(members: readonly Placed[]): (covers: readonly StoredSegment[]) => boolean {
+function shrinks(members: readonly PlacedSegment[]): (covers: readonly StoredSegment[]) => boolean {
   const sizeOf = (sizes: readonly Uint8Array[]): number =>
     sizes.reduce((sum, { length }) => sum + length + recordBytes, 0);
   const size = sizeOf(members.map(({ segment }) => segment.bytes));
   return (covers) => sizeOf(covers.map(({ segment }) => segment)) <= size * worthwhileShare;
-}
-
-/** When the event with a sequence arrived, as its segment says. */
-function arrivalsOf(placed: readonly Placed[]): (seq: number) => number {
-  let index = placed.length - 1;
-  return (seq) => {
-    // It is asked from the latest to the oldest, as `kept` looks at them.
-    while (index > 0 && (placed[index]?.segment.lo ?? 0) > seq) index -= 1;
-    while (index < placed.length - 1 && lastOf((placed[index] as Placed).segment) < seq) index += 1;
-    return placed[index]?.stored.arrived ?? Number.POSITIVE_INFINITY;
-  };
 }
 
 /** The log is opened from a checkpoint: nothing is put across one. */

@@ -19,8 +19,8 @@
  *   102  u32  entries in the table of `seen`
  *     …  …    that table: each u8 count, and as many times origin (14, ASCII), sequence (u64)
  *     …  u32× of each kept event, which entry of the table it had seen
- *     …       when flagged: u64 first and u64 last arrival position of what was covered together, and of each kept
- *             event, u32×, its own, counted from the first
+ *     …       when flagged: u64 first and u64 last arrival position of what was covered together; of each kept event,
+ *             u32×, its own, counted from the first; and, f64×, when it arrived
  *     …       the kept events
  *     …  u32  CRC-32 of all before it
  */
@@ -54,6 +54,11 @@ import {
   writeU64,
 } from "./segment-bytes.ts";
 
+/** An event of a segment, its bytes, and when it arrived in this replica, where that is known. */
+export interface KeptEvent extends ReadEvent {
+  readonly arrived?: number | undefined;
+}
+
 export interface CoverDraft {
   readonly origin: Incarnation;
   /** The range. */
@@ -63,7 +68,7 @@ export interface CoverDraft {
   readonly hashBefore: Uint8Array;
   readonly hashAfter: Uint8Array;
   /** In order of sequence. */
-  readonly kept: readonly ReadEvent[];
+  readonly kept: readonly KeptEvent[];
   /** The arrival positions of all that is covered together; unless said, position follows sequence. */
   readonly span?: Range | undefined;
 }
@@ -71,6 +76,8 @@ export interface CoverDraft {
 export { coverReasons, type CoverReason } from "./segment-bytes.ts";
 
 const flagPlaces = 2;
+/** Position and arrival of one event. */
+const placeLength = 12;
 const tableAt = 106;
 
 /** A cover has at most so many sequences; a longer range takes several. */
@@ -80,7 +87,7 @@ export function encodeCover(draft: CoverDraft, digest: Digest): Segment {
   const { origin, lo, to, reason, hashBefore, hashAfter, kept, span } = draft;
   const { table, indexes, tableLength } = seenTable(kept);
   const eventsLength = kept.reduce((sum, { bytes }) => sum + bytes.length, 0);
-  const placesLength = span === undefined ? 0 : 16 + kept.length * 4;
+  const placesLength = span === undefined ? 0 : 16 + kept.length * placeLength;
   const length = tableAt + tableLength + kept.length * 4 + placesLength + eventsLength + crcLength;
   const bytes = new Uint8Array(length);
   const view = viewOf(bytes);
@@ -114,6 +121,10 @@ export function encodeCover(draft: CoverDraft, digest: Digest): Segment {
       view.setUint32(at, event.position - span.from);
       at += 4;
     }
+    for (const { arrived = 0 } of kept) {
+      view.setFloat64(at, arrived);
+      at += 8;
+    }
   }
   for (const { bytes: event } of kept) {
     bytes.set(event, at);
@@ -124,7 +135,7 @@ export function encodeCover(draft: CoverDraft, digest: Digest): Segment {
 }
 
 /** What the kept events had seen, each different list once; those of one commit have the same. */
-function seenTable(kept: readonly ReadEvent[]): {
+function seenTable(kept: readonly KeptEvent[]): {
   table: (readonly Seen[])[];
   indexes: number[];
   tableLength: number;
@@ -162,7 +173,7 @@ export function parseCover(bytes: Uint8Array): Segment {
   const eventsAt = bytes.length - crcLength - view.getUint32(30);
   const { seen, at } = readSeenTable(bytes, keptCount, eventsAt);
   const hasPlaces = (flags & flagPlaces) !== 0;
-  if (at + (hasPlaces ? 16 + keptCount * 4 : 0) !== eventsAt)
+  if (at + (hasPlaces ? 16 + keptCount * placeLength : 0) !== eventsAt)
     throw corrupt("its length is not what it declares");
   return {
     origin: readOriginAt(bytes, 4),
@@ -221,7 +232,9 @@ function readPlaces(view: DataView, at: number, keptCount: number): Places {
     if (position > to || position <= (positions.at(-1) ?? 0)) throw corrupt(`position ${position}`);
     positions.push(position);
   }
-  return { span: { from, to }, positions };
+  const arrivalsAt = at + 16 + keptCount * 4;
+  const arrivals = positions.map((_, index) => view.getFloat64(arrivalsAt + index * 8));
+  return { span: { from, to }, positions, arrivals };
 }
 
 /**
@@ -235,11 +248,15 @@ export function eventsOf(segment: Segment, position: number): Event[] {
     : keptOf(segment, position).map(({ event }) => event);
 }
 
-/** As `eventsOf`, with the bytes of each. @throws EVENT_INVALID */
-export function keptOf(segment: Segment, position: number): ReadEvent[] {
+/**
+ * As `eventsOf`, with the bytes of each, and when it arrived.
+ * @param arrived when the segment did
+ * @throws EVENT_INVALID
+ */
+export function keptOf(segment: Segment, position: number, arrived?: number): KeptEvent[] {
   const { origin, lo, count, seen, cover } = segment;
   const places = cover?.places;
-  return new EventReader(segment.events).readKept({
+  const events = new EventReader(segment.events).readKept({
     origin,
     lo,
     to: lastOf(segment),
@@ -247,6 +264,7 @@ export function keptOf(segment: Segment, position: number): ReadEvent[] {
     seen: (index) => cover?.seen[index] ?? seen,
     position: (index, seq) => places?.positions[index] ?? position + seq - lo,
   });
+  return events.map((each, index) => ({ ...each, arrived: places?.arrivals[index] ?? arrived }));
 }
 
 /** The part of a cover that lies after `after`, where the chain hash is `hashBefore`. Its positions follow sequence. */

@@ -27,6 +27,8 @@ export class History {
   marks: Marks = new Marks();
   /** The end of the last cover: before it, not every end of a commit is known. */
   edge: Mark | undefined;
+  /** What was forgotten, was replaced by this sequence at the latest: from here on the past is whole. 0: all of it is. */
+  wholeFrom = 0;
   /** What is held past a hole, in order. */
   beyond: Range[] = [];
   /** Nothing of this origin after this sequence is accepted: the incarnation was closed there. */
@@ -103,6 +105,12 @@ export class History {
   /** Notes the end of a cover. */
   noteEdge(mark: Mark): void {
     if (mark.seq > (this.edge?.seq ?? 0)) this.edge = mark;
+    this.noteForgotten(mark.seq);
+  }
+
+  /** Notes that what came before this sequence may have been forgotten for what came up to it. */
+  noteForgotten(seq: number): void {
+    this.wholeFrom = Math.max(this.wholeFrom, seq);
   }
 
   /** Notes a stored segment that lies past a hole. */
@@ -137,6 +145,7 @@ export type EncodedHistory = readonly [
   readonly (readonly [number, number])[],
   /** Not written before there were covers. */
   edge?: readonly [number, Uint8Array] | null,
+  wholeFrom?: number,
 ];
 
 export function encodeHistory(history: History): EncodedHistory {
@@ -151,6 +160,7 @@ export function encodeHistory(history: History): EncodedHistory {
     history.closedAt ?? null,
     beyond,
     edge ? [edge.seq, edge.hash] : null,
+    history.wholeFrom,
   ];
 }
 
@@ -162,6 +172,7 @@ export function decodeHistory([
   closedAt,
   beyond,
   edge = null,
+  wholeFrom = 0,
 ]: EncodedHistory): History {
   const history = new History(origin);
   history.end = end;
@@ -171,6 +182,7 @@ export function decodeHistory([
   history.marks = new Marks(marks.map(([seq, mark]): Mark => ({ seq, hash: Uint8Array.from(mark) })));
   history.closedAt = closedAt ?? undefined;
   history.beyond = beyond.map(([from, to]) => ({ from, to }));
+  history.wholeFrom = wholeFrom;
   if (edge !== null) history.edge = { seq: edge[0], hash: Uint8Array.from(edge[1]) };
   return history;
 }

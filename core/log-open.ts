@@ -5,9 +5,11 @@ import {
   checkpointPrefix,
   decodeCheckpoint,
   decodeIdentity,
+  edgesName,
   encodeCheckpoint,
   encodeIdentity,
   identityName,
+  noteEdges,
 } from "./checkpoint.ts";
 import type { Event, Incarnation, Seen, Side } from "./event.ts";
 import { otherSide, sideOf } from "./event.ts";
@@ -76,6 +78,7 @@ export async function openLog(options: LogOptions): Promise<LogState> {
     await store.suspect(`${id} ${rangeText(problem)}`);
   }
   identity ??= freshIdentity(options);
+  noteEdges(await undamaged(store, edgesName(id)), histories);
   return {
     identity,
     registers: state,

@@ -155,14 +155,19 @@ export async function beginningOf(log: PastLog): Promise<Beginning | undefined> 
   let first: Event | undefined;
   let isForgotten = false;
   // A node's own first events may reach the cloud after the cloud's, and be older.
-  for (const { origin, top } of log.histories.values()) {
+  let whole = Number.NEGATIVE_INFINITY;
+  for (const { origin, top, wholeFrom } of log.histories.values()) {
     if (top === 0) continue;
+    const after = wholeFrom === 0 ? undefined : await firstHeld(log, origin, { from: wholeFrom, to: top });
+    if (after !== undefined) whole = Math.max(whole, timeOf(log, after));
     const event = await log.eventAt(origin, 1);
     if (event === undefined) isForgotten ||= !log.problems.some((problem) => isOf(problem, origin));
     else if (first === undefined || timeOf(log, event) < timeOf(log, first)) first = event;
   }
   first ??= await firstOfAny(log);
-  return first === undefined ? undefined : { time: timeOf(log, first), isForgotten };
+  if (first === undefined) return undefined;
+  const time = timeOf(log, first);
+  return whole < time ? { time, isForgotten } : { time: whole, isForgotten: true };
 }
 
 /** The first that is held of any origin, where none is held from its beginning. */

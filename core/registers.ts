@@ -169,12 +169,6 @@ function findLife(state: Registers, key: string, id: EventId): Life {
   return life;
 }
 
-/** Whether a life has ended, or was begun by an incarnation that one which began anew knew nothing of. */
-export function isLifeOver(state: Registers, key: string, id: EventId): boolean {
-  const isGone = state.reset !== undefined && isResetAway(state, parseEventId(id)?.origin);
-  return isGone || state.objects.get(key)?.get(id)?.over === true;
-}
-
 /** Nothing is kept of it but that it is over: what it was does not depend on what of it had arrived. */
 function endLife(life: Life): void {
   life.over = true;

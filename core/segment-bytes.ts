@@ -55,6 +55,8 @@ export interface Places {
   /** All that was covered together. */
   readonly span: Range;
   readonly positions: readonly number[];
+  /** When each arrived: ms, as a stored segment says it. */
+  readonly arrivals: readonly number[];
 }
 
 export function viewOf(bytes: Uint8Array): DataView {

@@ -1,7 +1,14 @@
 /** What may be forgotten: what is left folds to the same state, whatever comes after, and on whichever side. */
 import * as fc from "fast-check";
 import t from "tap";
-import { type PlacedSegment, byOrigin, coverOf, isNeededForEver, kept } from "../../core/compaction.ts";
+import {
+  type PlacedSegment,
+  Survey,
+  byOrigin,
+  coverOf,
+  isKept,
+  isNeededForEver,
+} from "../../core/compaction.ts";
 import { cutCover, eventsOf, keptOf } from "../../core/cover.ts";
 import { encodeEvent } from "../../core/codec.ts";
 import { clockCorrected } from "../../core/clock.ts";
@@ -31,7 +38,7 @@ function segmentsOf(events: readonly Event[]): PlacedSegment[] {
     const draft = { origin, lo: seq, seen, events: [encodeEvent(each, seq, time)] };
     const { segment, hash } = encodeSegment(draft, hashes.get(origin) ?? zeroHash, digest);
     hashes.set(origin, hash);
-    return { segment, position };
+    return { segment, position, arrived: 0 };
   });
 }
 
@@ -40,19 +47,23 @@ interface Forgotten {
   readonly events: Event[];
 }
 
-/** All of these segments as one cover for each origin, and what those keep. */
+/**
+ * All of these segments as one cover for each origin, and what those keep.
+ * @param known the events of which it is known that they came
+ */
 function forget(
   segments: readonly PlacedSegment[],
-  registers: Registers,
+  known: readonly Event[],
   mayForget: (event: Event) => boolean = () => true,
 ): Forgotten {
   const span = { from: 1, to: 1000 };
+  const survey = new Survey();
+  for (const each of known) if (mayForget(each)) survey.note(each);
   const covers = [...byOrigin(segments).values()].map((ofOrigin): PlacedSegment => {
-    const choose = (events: Parameters<typeof kept>[0]): ReturnType<typeof kept> =>
-      kept(events, registers, mayForget);
+    const keeps = ({ event: each }: { event: Event }): boolean => !mayForget(each) || isKept(each, survey);
     const [first] = ofOrigin as [PlacedSegment];
-    const options = { reason: "compaction", hashBefore: zeroHash, digest, span, choose } as const;
-    return { segment: coverOf(ofOrigin, options), position: first.position };
+    const options = { reason: "compaction", hashBefore: zeroHash, digest, span, keeps } as const;
+    return { ...first, segment: coverOf(ofOrigin, options) };
   });
   return { covers, events: covers.flatMap(({ segment, position }) => eventsOf(segment, position)) };
 }
@@ -81,7 +92,7 @@ const brief = ({ origin, seq, position, seen, type }: Event): string =>
 t.test("what is left makes the same state, whatever comes after", async () => {
   fc.assert(
     fc.property(anyLog, fc.nat(80), fc.nat(80), fc.integer({ min: 1, max: 4 }), (log, at, later, every) => {
-      const seen = fold(log.slice(0, at + later));
+      const seen = log.slice(0, at + later);
       const { events } = forget(segmentsOf(log.slice(0, at)), seen, ({ position }) => position % every === 0);
       const rest = log.slice(at);
       const whole = hashOf(fold(log));
@@ -94,9 +105,9 @@ t.test("what is left makes the same state, whatever comes after", async () => {
 t.test("so it does when what was covered is covered again", async () => {
   fc.assert(
     fc.property(anyLog, fc.nat(60), fc.nat(60), (log, first, more) => {
-      const once = forget(segmentsOf(log.slice(0, first)), fold(log.slice(0, first + 5)));
+      const once = forget(segmentsOf(log.slice(0, first)), log.slice(0, first + 5));
       const next = segmentsOf(log).slice(first, first + more);
-      const twice = forget([...once.covers, ...next], fold(log.slice(0, first + more + 5)));
+      const twice = forget([...once.covers, ...next], log.slice(0, first + more + 5));
       return hashOf(fold([...twice.events, ...log.slice(first + more)])) === hashOf(fold(log));
     }),
     { numRuns: 300 },
@@ -112,7 +123,7 @@ t.test(
         fc.nat(80),
         fc.array(fc.nat(20), { minLength: 5, maxLength: 5 }),
         (log, at, ends) => {
-          const { covers } = forget(segmentsOf(log.slice(0, at)), fold(log));
+          const { covers } = forget(segmentsOf(log.slice(0, at)), log);
           const origins = [...new Set(log.map(({ origin }) => origin))].sort();
           const endOf = (origin: Incarnation): number => ends[origins.indexOf(origin)] ?? 0;
           const has = log.filter(({ origin, seq }) => seq <= endOf(origin));
@@ -130,11 +141,25 @@ t.test(
   },
 );
 
+t.test("the state as of any moment that retention protects is what it was", async () => {
+  fc.assert(
+    fc.property(anyLog, fc.nat(60), (log, aged) => {
+      const { events } = forget(segmentsOf(log), log, ({ position }) => position <= aged);
+      for (let moment = aged; moment <= log.length; moment += 1) {
+        const left = events.filter(({ position }) => position <= moment);
+        if (hashOf(fold(left)) !== hashOf(fold(log.slice(0, moment)))) return false;
+      }
+      return true;
+    }),
+    { numRuns: 40 },
+  );
+});
+
 t.test("what retention protects stays as it was, where it was", async () => {
   fc.assert(
     fc.property(anyLog, fc.integer({ min: 2, max: 4 }), (log, every) => {
       const mayForget = ({ position }: Event): boolean => position % every !== 0;
-      const { events } = forget(segmentsOf(log), fold(log), mayForget);
+      const { events } = forget(segmentsOf(log), log, mayForget);
       const left = new Set(events.map(brief));
       return log.every((each) => mayForget(each) || left.has(brief(each)));
     }),
@@ -146,7 +171,7 @@ t.test("the chain goes on where it would have", async () => {
   fc.assert(
     fc.property(anyLog, (log) => {
       const segments = segmentsOf(log);
-      return forget(segments, fold(log)).covers.every(({ segment: cover }) => {
+      return forget(segments, log).covers.every(({ segment: cover }) => {
         const ofOrigin = segments.filter(({ segment }) => segment.origin === cover.origin);
         const hash = (before: Uint8Array, segment: Segment): Uint8Array => chainHash(before, segment, digest);
         const end = ofOrigin.map(({ segment }) => segment).reduce(hash, zeroHash);
@@ -162,7 +187,7 @@ const life = eventId(c1, 1);
 /** Sequences that are left of a log of one origin. */
 function left(drafts: readonly Parameters<typeof event>[2][], origin: Incarnation = c1): number[] {
   const events = drafts.map((draft, index) => ({ ...event(origin, index + 1, draft), position: index + 1 }));
-  return forget(segmentsOf(events), fold(events)).events.map(({ seq }) => seq);
+  return forget(segmentsOf(events), events).events.map(({ seq }) => seq);
 }
 
 t.test("of a slot the latest is left", async (t) => {
@@ -187,6 +212,10 @@ t.test("of an object that was deleted, that it was", async (t) => {
   t.strictSame(left([applied(), desired("1", life), deleted(life), applied()]), [3, 4]);
 });
 
+t.test("a node ends no life, whatever it says", async (t) => {
+  t.strictSame(left([reported("1", life), deleted(life)], n1), [1, 2]);
+});
+
 t.test("of what replaces nothing, what folds need", async (t) => {
   const body = { incarnation: n1, generation: 1, previous: null, end: 0 };
   const opened = { type: originOpened, class: "audit", key: "origins", body } as const;
@@ -207,7 +236,7 @@ t.test("a report of an object that is not here yet is left", async (t) => {
 t.test("its bytes are those that its origin wrote", async (t) => {
   const only = { ...event(c1, 1, applied()), position: 1 };
   const [placed] = segmentsOf([only]) as [PlacedSegment];
-  const { covers } = forget([placed], fold([only]));
+  const { covers } = forget([placed], [only]);
   const [cover] = covers as [PlacedSegment];
   t.strictSame(keptOf(cover.segment, 1)[0]?.bytes, placed.segment.events);
   t.equal(keptOf(cover.segment, 1)[0]?.event.key, thermo);

@@ -1,6 +1,6 @@
 /** A log that gets covers from its peer: its vector goes across them, and what they keep is all that it lacks. */
 import t from "tap";
-import { coverOf, kept } from "../../core/compaction.ts";
+import { Survey, coverOf, isKept } from "../../core/compaction.ts";
 import { encodeCover } from "../../core/cover.ts";
 import type { EventId, Incarnation } from "../../core/event.ts";
 import { Outbox } from "../../core/reactor.ts";
@@ -25,18 +25,20 @@ const never = (): void => {
   throw new Error("it was refused, and is not done");
 };
 
-/** One cover of an origin's segments from `lo` to `to`, by what the registers of the site say. */
+/** One cover of an origin's segments from `lo` to `to`, with nothing protected. */
 async function cover(site: Site, origin: Incarnation, to: number, lo = 1): Promise<Segment> {
   const segments = await site.log.readOrigin(origin, lo, 1e9);
   const covered = segments.filter((segment) => lastOf(segment) <= to);
+  const survey = new Survey();
+  for (const event of await site.events()) survey.note(event);
   const hashBefore = (await site.log.hashAt(origin, lo - 1)) ?? zeroHash;
   return coverOf(
-    covered.map((segment) => ({ segment, position: segment.lo })),
+    covered.map((segment) => ({ segment, position: segment.lo, arrived: 0 })),
     {
       reason: "compaction",
       hashBefore,
       digest,
-      choose: (events) => kept(events, site.log.registers, () => true),
+      keeps: ({ event }) => isKept(event, survey),
     },
   );
 }

@@ -23,12 +23,12 @@ function compact(log: FakeLog, first: number, last: number): Segment {
   const chain = log.chain(log.live);
   const covered = chain.segments.slice(first, last + 1);
   const cover = coverOf(
-    covered.map((segment) => ({ segment, position: segment.lo })),
+    covered.map((segment) => ({ segment, position: segment.lo, arrived: 0 })),
     {
       reason: "compaction",
       hashBefore: chain.hashes[first - 1] ?? zeroHash,
       digest,
-      choose: (events) => events,
+      keeps: () => true,
     },
   );
   chain.segments.splice(first, covered.length, cover);

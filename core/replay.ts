@@ -96,7 +96,7 @@ export function isOpen(
 ): boolean {
   if (origin === undefined) return !removed.some((range) => range.from <= from && to <= range.to);
   const { end = 0, closedAt = to } = histories.get(origin) ?? {};
-  return end < to && from <= closedAt;
+  return from <= closedAt && end < Math.min(to, closedAt);
 }
 
 /** `ORIGIN/FROM-TO`, or `positions/FROM-TO` where the origin is not known. */

@@ -4,6 +4,7 @@ import { encodeEvent, pack, unpack } from "../../core/codec.ts";
 import type { Event, EventId } from "../../core/event.ts";
 import { History, type EncodedHistory, decodeHistory, encodeHistory } from "../../core/history.ts";
 import { Marks } from "../../core/marks.ts";
+import { isOpen } from "../../core/replay.ts";
 import { type Segment, encodeSegment, zeroHash } from "../../core/segment.ts";
 import { Staged } from "../../core/staged.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
@@ -193,3 +194,17 @@ t.test("the tail that is kept in memory", async (t) => {
     }
   });
 });
+
+t.test(
+  "damage that reaches past the end of a closed incarnation is over when all before that end is back",
+  async (t) => {
+    const problem = { code: "SEGMENT_CORRUPT", origin: n1, from: 3, to: 9 } as const;
+    const isOpenWith = (durable: number): boolean => {
+      const history = historyOf(durable);
+      history.closedAt = 6;
+      return isOpen(problem, new Map([[n1, history]]), []);
+    };
+    t.equal(isOpenWith(4), true, "5 and 6 are still missing");
+    t.equal(isOpenWith(6), false, "what came after was never anybody's");
+  },
+);

@@ -75,13 +75,13 @@ export class Cloud {
     const committer = new Committer(store, environment.timers);
     const cluster = await Log.open({ id: clusterLog, side: "cloud", committer, environment });
     const cloud = new Cloud(options, { committer, cluster, versionBase: await readVersionBase(store) });
-    await cloud.#finishRemovals();
-    for (const id of await store.logs()) {
-      const node = nodeOfLog(id);
-      if (node !== undefined) await cloud.nodeLog(node);
+    try {
+      await cloud.#begin();
+    } catch (error) {
+      // What has begun already would go on for itself, and keep the process from ending.
+      await cloud.close().catch(() => undefined);
+      throw error;
     }
-    await committer.flush();
-    cloud.#start();
     return cloud;
   }
 
@@ -252,8 +252,15 @@ export class Cloud {
     return () => this.#nodeListeners.delete(listener);
   }
 
-  #start(): void {
-    this.#options.environment.timers.soon(this.#setStarted);
+  async #begin(): Promise<void> {
+    const { store } = this.#options;
+    await this.#finishRemovals();
+    for (const id of await store.logs()) {
+      const node = nodeOfLog(id);
+      if (node !== undefined) await this.nodeLog(node);
+    }
+    await this.#committer.flush();
+    this.environment.timers.soon(this.#setStarted);
     this.#controller = createDeviceController({
       cluster: this.cluster,
       nodes: () => this.#nodes.keys(),

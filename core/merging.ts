@@ -97,6 +97,7 @@ export class Merging {
       if (isMade && this.#mergers.has(merger.log) && (all || merger.isDue)) this.#start(merger, all);
       else if (!all && merger.hasLeft) this.#awaitIdle();
       const tookMs = clock.monotonic() - began;
+      if (this.#closed) return;
       await this.#pause(this.#isBusy ? tookMs * pauseFactor : 0);
       this.#isBusy = false;
     }

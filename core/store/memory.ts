@@ -40,7 +40,8 @@ export interface CrashFate {
   readonly reached?: number;
   /**
    * What the next one left. `discarded`: nothing, as LevelDB drops a torn batch whole. `damaged`: all of it, with its
-   * last record cut short, as on a disk that lies about what it wrote.
+   * last record cut short, as on a disk that lies about what it wrote. Where that record was to take the place of what
+   * is durable, nothing all the same: LevelDB takes out no row in a batch that it did not get whole.
    */
   readonly torn?: "discarded" | "damaged";
 }
@@ -81,8 +82,10 @@ export class MemoryDisk {
     for (const write of unsynced.slice(0, reached)) applyWrite(this.#contents, write);
     const next = unsynced[reached];
     if (next === undefined || torn === "discarded") return;
-    applyWrite(this.#contents, next);
     const last = next.entries.at(-1);
+    // What was promised of what is durable no crash takes back; `damage`, `lose` and `forget` do.
+    if (last?.isBlock === true || next.remove.length > 0) return;
+    applyWrite(this.#contents, next);
     if (last?.record === undefined) return;
     const record = last.record.slice(0, Math.floor(last.record.length / 2));
     replaceEntry(this.#contents, last, { ...last, record });

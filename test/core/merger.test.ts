@@ -280,6 +280,22 @@ t.test("a store that fails is told of once, by the log", async (t) => {
   await node.world.run(merging.close());
 });
 
+t.test("whenever a crash tears what a merge was writing, all is there", async (t) => {
+  const met = new Set<number>();
+  for (let ms = 0; ms < 30; ms += 1) {
+    const { node, life } = await living();
+    await report(node, life, 40);
+    const before = await node.events();
+    void mergingOf(node).mergeAll();
+    await node.world.pass(ms);
+    met.add(node.disk.unsynced);
+    await node.crash({ torn: "damaged" });
+    t.same(await node.events(), before, `after ${ms} ms`);
+    t.same(node.log.problems, []);
+  }
+  t.ok(met.has(1), "some crashes caught a batch");
+});
+
 const action = fc.oneof(
   fc.record({ do: fc.constant("report" as const), count: fc.integer({ min: 1, max: 25 }) }),
   fc.record({ do: fc.constant("desire" as const), count: fc.integer({ min: 1, max: 5 }) }),
@@ -320,7 +336,7 @@ t.test("whatever happens, and whenever: what was acknowledged is there, once, an
           const merging = mergingOf(site);
           void merging.mergeAll();
           await world.pass(step.after);
-          await site.crash({ reached: step.reached });
+          await site.crash({ reached: step.reached, torn: step.torn ? "damaged" : "discarded" });
         } else {
           await meet(cloud, node);
           const end = node.log.histories.get(node.log.incarnation)?.end ?? 0;

@@ -1,7 +1,7 @@
 /** Bits flipped in the files of LevelDB itself. */
 import { spawnSync } from "node:child_process";
 import { cpSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
 import t, { type Test } from "tap";
@@ -9,7 +9,7 @@ import { LevelStore } from "../../core/store/level.ts";
 import type { StoredSegment } from "../../core/store-port.ts";
 import type { Look } from "./store-look.ts";
 import { freshDirectory, raw } from "./store-raw.ts";
-import { bytes, cloud, manyBytes, node, node1, node10, plain, stored } from "./store-segments.ts";
+import { blockOf, bytes, cloud, manyBytes, node, node1, node10, plain, stored } from "./store-segments.ts";
 
 /** What each of the stores holds; undefined for one that LevelDB died of. */
 function lookAt(directories: readonly string[]): (Look | undefined)[] {
@@ -133,6 +133,38 @@ t.test("a block of the index that LevelDB can't read: what is before it and afte
   t.equal(positions[0], 1);
   t.equal(positions.at(-1), 2000);
   t.ok(positions.length > 500 && positions.length < 1334, `${positions.length} of 1334`);
+});
+
+t.test("a merge of which LevelDB's write-ahead log holds a part: what it was made of is there", async (t) => {
+  const directory = freshDirectory(t);
+  const segments = Array.from({ length: 800 }, (_, nth) => stored({ lo: nth + 1 }));
+  const store = new LevelStore(directory);
+  await store.open();
+  await store.commit({ segments });
+  const log = join(directory, fileIn(directory, ".log"));
+  const before = statSync(log).size;
+  await store.commit({ segments: [], blocks: [blockOf(segments)] });
+  const content = readFileSync(log);
+  t.ok(content.length - before > 2 * 32 * 1024, "LevelDB writes it in several pieces");
+  const torn: Buffer[] = [];
+  for (let nth = 0; nth < 12; nth += 1) {
+    const at = before + Math.floor(((nth + 0.5) * (content.length - before)) / 12);
+    const flipped = Buffer.from(content);
+    flipped[at] = (flipped[at] ?? 0) ^ (1 << (nth % 8));
+    torn.push(content.subarray(0, at), flipped);
+  }
+  // As a crash leaves it: nothing was closed.
+  for (const [nth, left] of [content, content.subarray(0, -1), ...torn].entries()) {
+    const copy = `${directory}-${nth}`;
+    cpSync(directory, copy, { recursive: true });
+    writeFileSync(join(copy, basename(log)), left);
+    const again = new LevelStore(copy);
+    await again.open();
+    t.same((await again.read(node1, 1, manyBytes)).map(plain), segments.map(plain));
+    t.equal((await again.shape(node1)).blocks, left === content ? 1 : 0);
+    await again.close();
+  }
+  await store.close();
 });
 
 function fileIn(directory: string, ending: string): string {

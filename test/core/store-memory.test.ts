@@ -157,12 +157,11 @@ t.test("a crash on a disk that lies: the last record of the torn batch is damage
 
 t.test("a crash while segments are merged: they are there, as they were or as a block", async (t) => {
   const segments = [1, 3, 5].map((lo) => stored({ lo, count: 2 }));
-  const isLost = { log: node1, origin: node, lo: 1, count: 6, position: 1, segment: undefined };
   for (const { fate, blocks, read } of [
     { fate: {}, blocks: 0, read: segments },
     { fate: { reached: 1 }, blocks: 1, read: segments },
     { fate: { torn: "discarded" }, blocks: 0, read: segments },
-    { fate: { torn: "damaged" }, blocks: 1, read: [isLost] },
+    { fate: { torn: "damaged" }, blocks: 0, read: segments },
   ] as const) {
     const { disk, timers, store } = await crashable();
     const commit = store.commit({ segments });
@@ -175,6 +174,43 @@ t.test("a crash while segments are merged: they are there, as they were or as a 
     t.equal((await again.shape(node1)).blocks, blocks);
     await again.close();
   }
+});
+
+t.test("a crash while a segment is moved: it is there, where it was or where it goes", async (t) => {
+  const [old, moved] = [stored({ lo: 1 }), stored({ lo: 2 })];
+  for (const { fate, read } of [
+    { fate: {}, read: old },
+    { fate: { reached: 1 }, read: moved },
+    { fate: { torn: "discarded" }, read: old },
+    { fate: { torn: "damaged" }, read: old },
+  ] as const) {
+    const { disk, timers, store } = await crashable();
+    const commit = store.commit({ segments: [old] });
+    await timers.goOff();
+    await commit;
+    void store.commit({ segments: [moved], remove: [{ log: node1, position: old.position }] });
+    disk.crash(fate);
+    const { store: again } = await crashable(disk);
+    t.same(plainAll(await again.read(node1, 1, manyBytes)), plainAll([read]));
+    await again.close();
+  }
+});
+
+t.test("a crash on a disk that lies: a block beside what is torn is whole", async (t) => {
+  const segments = [1, 3].map((lo) => stored({ lo, count: 2 }));
+  const { disk, timers, store } = await crashable();
+  const commit = store.commit({ segments });
+  await timers.goOff();
+  await commit;
+  void store.commit({ segments: [stored({ lo: 5 })], blocks: [blockOf(segments)] });
+  disk.crash({ torn: "damaged" });
+  const { store: again } = await crashable(disk);
+  t.same(
+    plainAll(await again.read(node1, 1, manyBytes)),
+    plainAll([...segments, damaged(stored({ lo: 5 }))]),
+  );
+  t.equal((await again.shape(node1)).blocks, 1);
+  await again.close();
 });
 
 t.test("a crash frees the lock and kills the store for good", async (t) => {

@@ -26,6 +26,14 @@ const durability: readonly Mutant[] = [
     "from: start.position + 1,",
     "from: start.position + 2,",
   ),
+  broken(
+    "what is merged is taken out before its block is durable",
+    "core/committer.ts",
+    "this.#blocks.push(block);",
+    `for (const { position } of block.members) this.remove({ log: block.log, position });
+    const put = (): void => { this.#blocks.push(block); this.#schedule(); };
+    void this.flush().then(put, () => undefined);`,
+  ),
   {
     name: "a segment that is on its way to the disk counts as durable, in a hello and when it comes again",
     edits: [

@@ -135,37 +135,52 @@ t.test("a block of the index that LevelDB can't read: what is before it and afte
   t.ok(positions.length > 500 && positions.length < 1334, `${positions.length} of 1334`);
 });
 
-t.test("a merge of which LevelDB's write-ahead log holds a part: what it was made of is there", async (t) => {
-  const directory = freshDirectory(t);
-  const segments = Array.from({ length: 800 }, (_, nth) => stored({ lo: nth + 1 }));
-  const store = new LevelStore(directory);
-  await store.open();
-  await store.commit({ segments });
-  const log = join(directory, fileIn(directory, ".log"));
-  const before = statSync(log).size;
-  await store.commit({ segments: [], blocks: [blockOf(segments)] });
-  const content = readFileSync(log);
-  t.ok(content.length - before > 2 * 32 * 1024, "LevelDB writes it in several pieces");
-  const torn: Buffer[] = [];
-  for (let nth = 0; nth < 12; nth += 1) {
-    const at = before + Math.floor(((nth + 0.5) * (content.length - before)) / 12);
-    const flipped = Buffer.from(content);
-    flipped[at] = (flipped[at] ?? 0) ^ (1 << (nth % 8));
-    torn.push(content.subarray(0, at), flipped);
-  }
-  // As a crash leaves it: nothing was closed.
-  for (const [nth, left] of [content, content.subarray(0, -1), ...torn].entries()) {
-    const copy = `${directory}-${nth}`;
-    cpSync(directory, copy, { recursive: true });
-    writeFileSync(join(copy, basename(log)), left);
-    const again = new LevelStore(copy);
-    await again.open();
-    t.same((await again.read(node1, 1, manyBytes)).map(plain), segments.map(plain));
-    t.equal((await again.shape(node1)).blocks, left === content ? 1 : 0);
-    await again.close();
-  }
-  await store.close();
-});
+const many = Array.from({ length: 800 }, (_, nth) => stored({ lo: nth + 1 }));
+const moved = Array.from({ length: 800 }, (_, nth) => stored({ lo: nth + 1, position: 801 + nth }));
+
+for (const { what, batch, after } of [
+  { what: "merge", batch: { segments: [], blocks: [blockOf(many)] }, after: many },
+  {
+    what: "move",
+    batch: { segments: moved, remove: many.map(({ log, position }) => ({ log, position })) },
+    after: moved,
+  },
+]) {
+  t.test(
+    `a ${what} of which LevelDB's write-ahead log holds a part: what it takes out is there`,
+    async (t) => {
+      const directory = freshDirectory(t);
+      const store = new LevelStore(directory);
+      await store.open();
+      await store.commit({ segments: many });
+      const log = join(directory, fileIn(directory, ".log"));
+      const before = statSync(log).size;
+      await store.commit(batch);
+      const content = readFileSync(log);
+      t.ok(content.length - before > 2 * 32 * 1024, "LevelDB writes it in several pieces");
+      const torn: Buffer[] = [];
+      for (let nth = 0; nth < 12; nth += 1) {
+        const at = before + Math.floor(((nth + 0.5) * (content.length - before)) / 12);
+        const flipped = Buffer.from(content);
+        flipped[at] = (flipped[at] ?? 0) ^ (1 << (nth % 8));
+        torn.push(content.subarray(0, at), flipped);
+      }
+      // As a crash leaves it: nothing was closed.
+      for (const [nth, left] of [content, content.subarray(0, -1), ...torn].entries()) {
+        const copy = `${directory}-${nth}`;
+        cpSync(directory, copy, { recursive: true });
+        writeFileSync(join(copy, basename(log)), left);
+        const again = new LevelStore(copy);
+        await again.open();
+        const [there, blocks] = left === content ? [after, batch.blocks?.length ?? 0] : [many, 0];
+        t.same((await again.read(node1, 1, manyBytes)).map(plain), there.map(plain));
+        t.equal((await again.shape(node1)).blocks, blocks);
+        await again.close();
+      }
+      await store.close();
+    },
+  );
+}
 
 function fileIn(directory: string, ending: string): string {
   const [name, ...more] = readdirSync(directory).filter((name) => name.endsWith(ending));

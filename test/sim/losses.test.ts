@@ -353,3 +353,28 @@ t.test("every incarnation is opened in the log", async (t) => {
   t.strictSame([...origins].toSorted(), [...known].toSorted());
   await scenario.end();
 });
+
+t.test("a cloud that loses power while it merges has all that it had acked", async (t) => {
+  const scenario = await Scenario.begin(t, { merging: { idleMs: 60_000 } });
+  const { cloudHost } = scenario;
+  const { disk } = cloudHost;
+  const values = await scenario.report(20);
+  await scenario.agrees();
+  // What a snapshot says is there, the next process does not read.
+  void cloudHost.stop();
+  await scenario.until(() => cloudHost.isDown);
+  scenario.partition(true);
+  cloudHost.start();
+  await scenario.run(100);
+  // Nothing comes: its own log is merged first, then the node's.
+  await scenario.until(() => disk.unsynced > 0);
+  await scenario.until(() => disk.unsynced === 0);
+  await scenario.until(() => disk.unsynced > 0);
+  cloudHost.crash({ torn: "damaged" });
+  cloudHost.start();
+  await scenario.run(100);
+  t.strictSame(await scenario.valuesInCloud(), values, "before the node can tell it anything");
+  scenario.partition(false);
+  await scenario.agrees();
+  await scenario.end();
+});

@@ -187,7 +187,7 @@ for (const crashAfterMs of [1, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100]) {
   t.test(
     `a node that dies ${crashAfterMs} ms into putting a rollback right goes on where it stopped`,
     async (t) => {
-      const scenario = await Scenario.begin(t, crashAfterMs);
+      const scenario = await Scenario.begin(t, { seed: crashAfterMs });
       const copy = scenario.nodeHost.disk.snapshot();
       const lost = await scenario.report(5);
       await scenario.agrees();

@@ -5,6 +5,7 @@ import { setDesired } from "../../cloud/api/set-desired.ts";
 import type { Cloud } from "../../cloud/cloud.ts";
 import { type Event, nodeLog } from "../../core/event.ts";
 import type { Log } from "../../core/log.ts";
+import type { MergingPace } from "../../core/merging.ts";
 import { type DiskSnapshot, MemoryDisk } from "../../core/store/memory.ts";
 import type { Edge } from "../../edge/edge.ts";
 import { conflictPolicyAnnotation } from "../../protocol/devices/conflict-policy.ts";
@@ -29,9 +30,12 @@ export class Scenario {
   readonly workload: Workload;
   readonly #t: Pick<Test, "strictSame" | "ok" | "equal">;
 
-  /** Both are up, connected, and have device `d1` of model `m1`. */
-  static async begin(t: Pick<Test, "strictSame" | "ok" | "equal">, seed = 1): Promise<Scenario> {
-    const scenario = new Scenario(t, seed);
+  /** Both are up, connected, and have device `d1` of model `m1`. Nothing is merged unless said. */
+  static async begin(
+    t: Pick<Test, "strictSame" | "ok" | "equal">,
+    { seed = 1, merging = neverMerges }: { readonly seed?: number; readonly merging?: MergingPace } = {},
+  ): Promise<Scenario> {
+    const scenario = new Scenario(t, seed, merging);
     scenario.cluster.start();
     await scenario.run(100);
     await scenario.declare();
@@ -39,10 +43,10 @@ export class Scenario {
     return scenario;
   }
 
-  private constructor(t: Pick<Test, "strictSame" | "ok" | "equal">, seed: number) {
+  private constructor(t: Pick<Test, "strictSame" | "ok" | "equal">, seed: number, merging: MergingPace) {
     this.#t = t;
     this.world = new World({ seed });
-    this.cluster = new Cluster(this.world, { nodes: 1, devices: 1, merging: neverMerges });
+    this.cluster = new Cluster(this.world, { nodes: 1, devices: 1, merging });
     this.workload = new Workload(this.cluster, { large: 0, contention: 0 });
   }
 

@@ -273,9 +273,9 @@ const losses: readonly Mutant[] = [
   ),
   broken(
     "damage that a snapshot hid is not looked at again",
-    "core/log.ts",
-    'if (this.#status !== "open" || this.histories.get(damaged.origin) !== damaged) return;',
-    "if (damaged !== undefined) return;",
+    "core/log-reader.ts",
+    "    this.#onDamage(history, found);\n",
+    "    void this.#onDamage;\n",
   ),
   broken(
     "a hole that was filled does not join what lies past it",

@@ -93,7 +93,7 @@ export interface Checkpoint {
   readonly position: number;
   readonly state: Registers;
   readonly histories: Map<Incarnation, History>;
-  /** Time of this side's newest event, or 0. */
+  /** Time of this side's newest event, as `LogState` has it; or 0. */
   readonly time: number;
 }
 

@@ -29,7 +29,10 @@ export interface LogState {
   readonly problems: readonly Problem[];
   /** Position of the last event. */
   readonly position: number;
-  /** Time of this side's newest durable event, or 0: not the clock's, whose corrections may not be appended yet. */
+  /**
+   * Time of the live incarnation's newest durable event; while it has none, of what this side last said under an older
+   * name, or 0. Not the clock's, whose corrections may not be appended yet.
+   */
   time: number;
   /** The other side's latest event. */
   readonly seen: Seen | undefined;
@@ -49,6 +52,7 @@ export async function openLog(options: LogOptions): Promise<LogState> {
   const stored = await undamaged(store, identityName(id));
   let identity = stored === undefined ? undefined : decodeIdentity(stored);
   let { time } = start;
+  let newest = identity === undefined ? 0 : (histories.get(identity.live)?.top ?? 0);
   const result = await replay({
     store,
     log: id,
@@ -63,7 +67,12 @@ export async function openLog(options: LogOptions): Promise<LogState> {
       }
       const last = events.at(-1);
       // The peer's clock may be wrong; and the own one may have been ahead once, and been put right.
-      if (last !== undefined && sideOf(last.origin) === options.side) time = last.time;
+      if (last === undefined || sideOf(last.origin) !== options.side) return;
+      // What came back from the peer, of an older incarnation or for a hole, is older than its position says.
+      const isLive = last.origin === identity?.live;
+      if (isLive ? last.seq < newest : newest > 0) return;
+      time = last.time;
+      if (isLive) newest = last.seq;
     },
   });
   for (const problem of result.problems) {

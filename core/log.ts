@@ -319,7 +319,8 @@ export class Log implements Replica, CommitSource {
     this.#sinceCheckpoint += events.length;
     const last = events.at(-1);
     if (own) {
-      this.#state.time = last?.time ?? this.#state.time;
+      // What fills a hole is not the newest.
+      if (last !== undefined && last.seq >= history.top) this.#state.time = last.time;
       this.#tail.add(segment);
     } else {
       if (last !== undefined) this.#clock.follow(last.time);

@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import t from "tap";
 import { pack } from "../../core/codec.ts";
 import { checkpointPrefix, identityName } from "../../core/checkpoint.ts";
+import { clockCorrected } from "../../core/clock.ts";
 import type { Event, EventId } from "../../core/event.ts";
 import type { Segment } from "../../core/segment.ts";
 import type { CrashFate } from "../../core/store/memory.ts";
@@ -301,4 +302,66 @@ t.test("a peer's wrong clock is not taken for the own one", async (t) => {
   );
   t.ok(Math.abs((events[1]?.time ?? 0) - world.wallMs) <= 60_000);
   await ship(cloud, node);
+});
+
+const hourMs = 3_600_000;
+
+/** What a log says of the time when it opens again after its clock, which had been an hour ahead, was put right. */
+async function putRight(site: Site, end: "crash" | "restart"): Promise<string[]> {
+  const { world, log } = site;
+  world.wallMs -= hourMs;
+  await site[end]();
+  await site.append(said("now"));
+  const own = (await site.events()).filter(({ origin }) => origin === log.incarnation);
+  own.sort((a, b) => a.seq - b.seq);
+  return own.slice(-2).map(({ type }) => type);
+}
+
+for (const end of ["crash", "restart"] as const) {
+  t.test(`what comes back of an older incarnation does not say what time it was: ${end}`, async (t) => {
+    const macKey = Uint8Array.from({ length: 32 }, () => 7);
+    const world = new World();
+    const before = await Site.open(world, "cloud", { macKey });
+    await before.append(said("before"));
+    // A cloud that lost everything but its key.
+    const cloud = await Site.open(world, "cloud", { macKey });
+    world.wallMs += hourMs;
+    await cloud.append(said("ahead"));
+    // A snapshot says how far the incarnation had come.
+    await cloud.restart();
+    await ship(before, cloud);
+    t.strictSame(texts(await cloud.events()), ["ahead", "before"]);
+    t.strictSame(await putRight(cloud, end), [clockCorrected, "message.said"]);
+  });
+
+  t.test(`nor does what comes back for a hole: ${end}`, async (t) => {
+    const world = new World();
+    const cloud = await Site.open(world, "cloud");
+    const node = await Site.open(world, "node");
+    await node.append(said("1"));
+    await node.append(said("2"));
+    await ship(node, cloud);
+    node.disk.lose(node1, 1);
+    await node.crash();
+    world.wallMs += hourMs;
+    await node.append(said("ahead"));
+    const [lost] = (await cloud.log.readOrigin(node.log.incarnation, 1, 1)) as [Segment];
+    node.log.receive(lost, () => undefined);
+    await world.pass(20);
+    t.strictSame(texts(await node.events()), ["2", "ahead", "1"]);
+    t.strictSame(await putRight(node, end), [clockCorrected, "message.said"]);
+  });
+}
+
+t.test("under a new name, a board in 1970 goes on after what it wrote under the old one", async (t) => {
+  const { node } = await talked();
+  const [before] = (await node.events()).slice(-1) as [Event];
+  node.committer.put(identityName(node1), undefined);
+  await node.world.run(node.committer.flush());
+  node.world.wallMs = 2000;
+  await node.crash();
+  await node.append(said("unset"));
+  const [after] = (await node.events()).slice(-1) as [Event];
+  t.not(after.origin, before.origin);
+  t.ok(after.time > before.time);
 });

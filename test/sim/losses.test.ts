@@ -169,6 +169,30 @@ t.test("a cloud that lost its disk and kept its key gets its log back", async (t
 });
 
 t.test(
+  "a cloud that was ahead, and got its older log back, says so when its clock is put right",
+  async (t) => {
+    const scenario = await Scenario.begin(t);
+    // The second time nothing is left to be deleted: what comes back is the last of the log.
+    await scenario.wipe(scenario.cloudHost);
+    await scenario.agrees();
+    scenario.cloudHost.clock.set(epochMs + scenario.world.nowMs + 3_600_000);
+    await scenario.wipe(scenario.cloudHost);
+    await scenario.agrees();
+    scenario.cloudHost.crash();
+    scenario.cloudHost.clock.skewMs = 0;
+    scenario.cloudHost.start();
+    await scenario.run(100);
+    await scenario.declare();
+    await scenario.agrees();
+    const origin = scenario.above.incarnation;
+    t.ok(
+      (await scenario.inCloud()).some((event) => event.origin === origin && event.type === clockCorrected),
+    );
+    await scenario.end();
+  },
+);
+
+t.test(
   "a cloud that lost its disk and its key begins with a reset, and the whole wanted state",
   async (t) => {
     const scenario = await Scenario.begin(t);

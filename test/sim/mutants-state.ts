@@ -56,6 +56,12 @@ const folds: readonly Mutant[] = [
     "this.#state.time = this.#clock.now();\n    checkpoint(this.#options, this.#state, this.#position);",
   ),
   broken(
+    "what comes back of an older incarnation says up to what time the own one had written",
+    "core/log-open.ts",
+    "if (isLive ? last.seq < newest : newest > 0) return;",
+    "if (isLive && last.seq < newest) return;",
+  ),
+  broken(
     "the clock goes back",
     "core/clock.ts",
     "if (time > this.#last) this.#last = time;",

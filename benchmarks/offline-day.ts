@@ -1,5 +1,5 @@
-import { type Case, type Question, sleep } from "./harness.ts";
-import { cpuSeconds } from "./machine.ts";
+import { drain } from "./drain.ts";
+import type { Case, Question } from "./harness.ts";
 
 /** 24 hours, ten a second. */
 const eventsOfDay = 864_000;
@@ -26,20 +26,8 @@ function caseOf(name: string, perMessage: number, quick: boolean): Case {
       };
       const backlog = await subject.startBacklog({ directory, reports });
       try {
-        const before = await backlog.stored();
-        const cpu = [cpuSeconds(backlog.edge), cpuSeconds(backlog.cloud)] as const;
-        const began = performance.now();
-        const connected = backlog.connect();
-        for (;;) {
-          await sleep(0.1);
-          const stored = (await backlog.stored()) - before;
-          if (stored >= events) break;
-          if (performance.now() - began > 600_000) throw new Error(`${stored} of ${events} after 600 s`);
-        }
-        const seconds = (performance.now() - began) / 1000;
-        const edge = cpuSeconds(backlog.edge) - cpu[0];
-        const cloud = cpuSeconds(backlog.cloud) - cpu[1];
-        await connected;
+        const limits = { pollSeconds: 0.1, limitSeconds: 600 };
+        const { seconds, edge, cloud } = await drain(backlog, events, limits);
         await backlog.verify(events);
         const bytes = await backlog.sentBytes();
         return [seconds, bytes / events, (edge / events) * 1e6, (cloud / events) * 1e6];

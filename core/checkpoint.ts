@@ -11,7 +11,12 @@ const identityVersion = 1;
 const checkpointVersion = 1;
 const edgesVersion = 1;
 
-type EncodedEdge = readonly [origin: Incarnation, seq: number, hash: Uint8Array, wholeFrom: number];
+type EncodedEdge = readonly [
+  origin: Incarnation,
+  seq: number,
+  hash: Uint8Array,
+  thin: readonly (readonly [number, number])[],
+];
 
 export interface Identity {
   readonly live: Incarnation;
@@ -64,15 +69,16 @@ export function decodeIdentity(bytes: Uint8Array): Identity | undefined {
   };
 }
 
-/** Of each origin the end of its last cover, and from where on its past is whole: a snapshot may be older than that. */
+/** Of each origin the end of its last cover, and where not everything is kept: a snapshot may be older than that. */
 export function edgesName(log: LogId): string {
   return `edges!${log}`;
 }
 
 export function encodeEdges(histories: Iterable<History>): Uint8Array {
   const edges: EncodedEdge[] = [];
-  for (const { origin, edge, wholeFrom } of histories) {
-    edges.push([origin, edge?.seq ?? 0, edge?.hash ?? zeroHash, wholeFrom]);
+  for (const { origin, edge, thin } of histories) {
+    const ranges = thin.map(({ from, to }): [number, number] => [from, to]);
+    edges.push([origin, edge?.seq ?? 0, edge?.hash ?? zeroHash, ranges]);
   }
   return pack([edgesVersion, edges]);
 }
@@ -81,10 +87,10 @@ export function encodeEdges(histories: Iterable<History>): Uint8Array {
 export function noteEdges(bytes: Uint8Array | undefined, histories: ReadonlyMap<Incarnation, History>): void {
   const [version, edges = []] = bytes === undefined ? [] : (unpack(bytes) as [number, EncodedEdge[]]);
   if (version !== edgesVersion) return;
-  for (const [origin, seq, hash, wholeFrom] of edges) {
+  for (const [origin, seq, hash, thin] of edges) {
     const history = histories.get(origin);
     if (seq > 0) history?.noteEdge({ seq, hash: Uint8Array.from(hash) });
-    history?.noteForgotten(wholeFrom);
+    for (const [from, to] of thin) history?.noteThin({ from, to });
   }
 }
 

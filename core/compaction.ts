@@ -74,6 +74,8 @@ export interface CoverOptions {
   readonly hashBefore: Uint8Array;
   readonly digest: Digest;
   readonly span?: Range | undefined;
+  /** What is let go, was replaced up to this sequence; the end of the range, where that is later. */
+  readonly replacedUpTo?: number | undefined;
   readonly keeps: (kept: KeptEvent) => boolean;
 }
 
@@ -82,18 +84,20 @@ export interface CoverOptions {
  * @throws EVENT_INVALID
  */
 export function coverOf(segments: readonly PlacedSegment[], options: CoverOptions): Segment {
-  const { reason, hashBefore, digest, span, keeps } = options;
+  const { reason, hashBefore, digest, span, replacedUpTo = 0, keeps } = options;
   const [first] = segments;
   const last = segments.at(-1);
   if (first === undefined || last === undefined) throw new Error("broken invariant: a cover of nothing");
   let hashAfter = hashBefore;
+  let wholeFrom = replacedUpTo;
   const events: KeptEvent[] = [];
   for (const { segment, position, arrived } of segments) {
     hashAfter = chainHash(hashAfter, segment, digest);
+    wholeFrom = Math.max(wholeFrom, segment.cover?.wholeFrom ?? 0);
     events.push(...keptOf(segment, position, arrived).filter(keeps));
   }
   const range = { origin: first.segment.origin, lo: first.segment.lo, to: lastOf(last.segment) };
-  return encodeCover({ ...range, reason, hashBefore, hashAfter, kept: events, span }, digest);
+  return encodeCover({ ...range, reason, hashBefore, hashAfter, wholeFrom, kept: events, span }, digest);
 }
 
 /** Of each origin its own, in the order in which they come first. */

@@ -188,7 +188,8 @@ export class Compactor {
     if (!before.has(origin)) before.set(origin, hash);
     const mark = { seq: lastOf(segment), hash: chainHash(hash, segment, log.stored.digest) };
     chains.set(origin, mark);
-    if (segment.cover !== undefined) log.histories.get(origin)?.noteEdge(mark);
+    if (segment.cover !== undefined)
+      log.histories.get(origin)?.noteCover(segment.lo, mark, segment.cover.wholeFrom);
     return true;
   }
 
@@ -217,6 +218,7 @@ export class Compactor {
         hashBefore: before.get(origin) ?? zeroHash,
         digest,
         span,
+        replacedUpTo: pass.aged.get(origin),
         keeps: (each) => {
           const isLeft = !this.#mayForget(each, pass) || isKept(each.event, pass.survey);
           if (!isLeft) forgotten += 1;
@@ -234,11 +236,10 @@ export class Compactor {
     const packed = await committer.store.pack(covers);
     // What was read may have been taken out meanwhile.
     if (this.#pass !== pass || !log.isOpen) return;
-    for (const { origin } of covers) {
+    for (const { origin, lo } of covers) {
       const mark = pass.chains.get(origin);
-      if (mark !== undefined) log.histories.get(origin)?.noteEdge(mark);
+      if (mark !== undefined) log.histories.get(origin)?.noteCover(lo, mark, pass.aged.get(origin) ?? 0);
     }
-    for (const [origin, seq] of pass.aged) log.histories.get(origin)?.noteForgotten(seq);
     committer.put(edgesName(log.id), encodeEdges(log.histories.values()));
     committer.merge({ log: log.id, from, to: span.to, members: covers, packed });
     await committer.flush();

@@ -17,6 +17,7 @@
  *    66  32×  chain hash after it
  *    98  u32  number of kept events
  *   102  u32  entries in the table of `seen`
+ *   106  u64  from this sequence on the past is whole: what is gone, was replaced up to it
  *     …  …    that table: each u8 count, and as many times origin (14, ASCII), sequence (u64)
  *     …  u32× of each kept event, which entry of the table it had seen
  *     …       when flagged: u64 first and u64 last arrival position of what was covered together; of each kept event,
@@ -67,6 +68,8 @@ export interface CoverDraft {
   readonly reason: CoverReason;
   readonly hashBefore: Uint8Array;
   readonly hashAfter: Uint8Array;
+  /** What is not kept, was replaced by this sequence at the latest; the end of the range unless said. */
+  readonly wholeFrom?: number | undefined;
   /** In order of sequence. */
   readonly kept: readonly KeptEvent[];
   /** The arrival positions of all that is covered together; unless said, position follows sequence. */
@@ -78,13 +81,13 @@ export { coverReasons, type CoverReason } from "./segment-bytes.ts";
 const flagPlaces = 2;
 /** Position and arrival of one event. */
 const placeLength = 12;
-const tableAt = 106;
+const tableAt = 114;
 
 /** A cover has at most so many sequences; a longer range takes several. */
 export const maxCovered = 0xffff_ffff;
 
 export function encodeCover(draft: CoverDraft, digest: Digest): Segment {
-  const { origin, lo, to, reason, hashBefore, hashAfter, kept, span } = draft;
+  const { origin, lo, to, reason, hashBefore, hashAfter, wholeFrom = to, kept, span } = draft;
   const { table, indexes, tableLength } = seenTable(kept);
   const eventsLength = kept.reduce((sum, { bytes }) => sum + bytes.length, 0);
   const placesLength = span === undefined ? 0 : 16 + kept.length * placeLength;
@@ -103,6 +106,7 @@ export function encodeCover(draft: CoverDraft, digest: Digest): Segment {
   bytes.set(hashAfter, 34 + hashLength);
   view.setUint32(98, kept.length);
   view.setUint32(102, table.length);
+  writeU64(view, 106, Math.max(wholeFrom, to));
   let at = tableAt;
   for (const seen of table) {
     bytes[at] = seen.length;
@@ -171,6 +175,9 @@ export function parseCover(bytes: Uint8Array): Segment {
     throw corrupt(`sequences ${lo} + ${count}`);
   if (keptCount > Math.min(count, maxSegmentEvents)) throw corrupt(`${keptCount} events kept of ${count}`);
   const eventsAt = bytes.length - crcLength - view.getUint32(30);
+  const wholeFrom = readU64(view, 106);
+  if (wholeFrom < lo + count - 1 || !Number.isSafeInteger(wholeFrom))
+    throw corrupt(`whole from ${wholeFrom}`);
   const { seen, at } = readSeenTable(bytes, keptCount, eventsAt);
   const hasPlaces = (flags & flagPlaces) !== 0;
   if (at + (hasPlaces ? 16 + keptCount * placeLength : 0) !== eventsAt)
@@ -186,6 +193,7 @@ export function parseCover(bytes: Uint8Array): Segment {
       reason,
       hashBefore: bytes.subarray(34, 34 + hashLength),
       hashAfter: bytes.subarray(34 + hashLength, 34 + 2 * hashLength),
+      wholeFrom,
       seen,
       places: hasPlaces ? readPlaces(view, at, keptCount) : undefined,
     },
@@ -269,11 +277,11 @@ export function keptOf(segment: Segment, position: number, arrived?: number): Ke
 
 /** The part of a cover that lies after `after`, where the chain hash is `hashBefore`. Its positions follow sequence. */
 export function cutCover(cover: Segment, after: number, hashBefore: Uint8Array, digest: Digest): Segment {
-  const { reason, hashAfter } = coverOf(cover);
+  const { reason, hashAfter, wholeFrom } = coverOf(cover);
   const { origin } = cover;
   const kept = keptOf(cover, 1).filter(({ event }) => event.seq > after);
   return encodeCover(
-    { origin, lo: after + 1, to: lastOf(cover), reason, hashBefore, hashAfter, kept },
+    { origin, lo: after + 1, to: lastOf(cover), reason, hashBefore, hashAfter, wholeFrom, kept },
     digest,
   );
 }

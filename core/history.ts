@@ -27,8 +27,8 @@ export class History {
   marks: Marks = new Marks();
   /** The end of the last cover: before it, not every end of a commit is known. */
   edge: Mark | undefined;
-  /** What was forgotten, was replaced by this sequence at the latest: from here on the past is whole. 0: all of it is. */
-  wholeFrom = 0;
+  /** Where what was replaced, up to the end of the range, may not be kept. In order, apart from one another. */
+  thin: readonly Range[] = [];
   /** What is held past a hole, in order. */
   beyond: Range[] = [];
   /** Nothing of this origin after this sequence is accepted: the incarnation was closed there. */
@@ -41,6 +41,12 @@ export class History {
   /** The highest sequence held, holes or not. */
   get top(): number {
     return Math.max(this.end, this.beyond.at(-1)?.to ?? 0);
+  }
+
+  /** From this sequence on the past is whole, or has gaps; what is before it is forgotten. 0: nothing is. */
+  get wholeFrom(): number {
+    const [first] = this.thin;
+    return first?.from === 1 ? first.to : 0;
   }
 
   /** The first missing range, when there is one. */
@@ -95,34 +101,32 @@ export class History {
     this.hash = hashAfter;
     const mark = { seq: this.end, hash: hashAfter };
     this.marks.add(mark);
-    if (segment.cover !== undefined) this.noteEdge(mark);
+    if (segment.cover !== undefined) this.noteCover(segment.lo, mark, segment.cover.wholeFrom);
     if (this.stagedEnd < this.end) this.stage(segment, hashAfter);
     this.beyond = this.beyond.filter(({ to }) => to > this.end);
     const [first] = this.beyond;
     if (first !== undefined && first.from <= this.end) this.beyond[0] = { from: this.end + 1, to: first.to };
   }
 
-  /** Notes the end of a cover. */
-  noteEdge(mark: Mark): void {
-    if (mark.seq > (this.edge?.seq ?? 0)) this.edge = mark;
-    this.noteForgotten(mark.seq);
+  /** Notes a cover: where it begins and ends, and from where on the past is whole after it. */
+  noteCover(from: number, end: Mark, wholeFrom: number): void {
+    this.noteEdge(end);
+    this.noteThin({ from, to: Math.max(end.seq, wholeFrom) });
   }
 
-  /** Notes that what came before this sequence may have been forgotten for what came up to it. */
-  noteForgotten(seq: number): void {
-    this.wholeFrom = Math.max(this.wholeFrom, seq);
+  /** Notes the end of a cover. */
+  noteEdge(end: Mark): void {
+    if (end.seq > (this.edge?.seq ?? 0)) this.edge = end;
+  }
+
+  /** Notes that of a range not everything may be kept. */
+  noteThin(range: Range): void {
+    this.thin = joined([...this.thin, range]);
   }
 
   /** Notes a stored segment that lies past a hole. */
   extendBeyond(segment: Pick<Segment, "lo" | "count">): void {
-    const ranges = [...this.beyond, { from: segment.lo, to: lastOf(segment) }];
-    const merged: Range[] = [];
-    for (const range of ranges.sort((a, b) => a.from - b.from)) {
-      const last = merged.at(-1);
-      if (last === undefined || last.to + 1 < range.from) merged.push(range);
-      else merged[merged.length - 1] = { from: last.from, to: Math.max(last.to, range.to) };
-    }
-    this.beyond = merged;
+    this.beyond = joined([...this.beyond, { from: segment.lo, to: lastOf(segment) }]);
   }
 
   /** The error for a segment that does not follow. */
@@ -136,6 +140,17 @@ export class History {
   }
 }
 
+/** Ranges in order, those that touch as one. */
+function joined(ranges: readonly Range[]): Range[] {
+  const result: Range[] = [];
+  for (const range of ranges.toSorted((a, b) => a.from - b.from)) {
+    const last = result.at(-1);
+    if (last === undefined || last.to + 1 < range.from) result.push(range);
+    else result[result.length - 1] = { from: last.from, to: Math.max(last.to, range.to) };
+  }
+  return result;
+}
+
 export type EncodedHistory = readonly [
   Incarnation,
   number,
@@ -145,7 +160,8 @@ export type EncodedHistory = readonly [
   readonly (readonly [number, number])[],
   /** Not written before there were covers. */
   edge?: readonly [number, Uint8Array] | null,
-  wholeFrom?: number,
+  /** 0 before there were covers. */
+  thin?: readonly (readonly [number, number])[] | 0,
 ];
 
 export function encodeHistory(history: History): EncodedHistory {
@@ -160,7 +176,7 @@ export function encodeHistory(history: History): EncodedHistory {
     history.closedAt ?? null,
     beyond,
     edge ? [edge.seq, edge.hash] : null,
-    history.wholeFrom,
+    history.thin.map(({ from, to }): [number, number] => [from, to]),
   ];
 }
 
@@ -172,7 +188,7 @@ export function decodeHistory([
   closedAt,
   beyond,
   edge = null,
-  wholeFrom = 0,
+  thin = 0,
 ]: EncodedHistory): History {
   const history = new History(origin);
   history.end = end;
@@ -182,7 +198,7 @@ export function decodeHistory([
   history.marks = new Marks(marks.map(([seq, mark]): Mark => ({ seq, hash: Uint8Array.from(mark) })));
   history.closedAt = closedAt ?? undefined;
   history.beyond = beyond.map(([from, to]) => ({ from, to }));
-  history.wholeFrom = wholeFrom;
+  history.thin = thin === 0 ? [] : thin.map(([from, to]) => ({ from, to }));
   if (edge !== null) history.edge = { seq: edge[0], hash: Uint8Array.from(edge[1]) };
   return history;
 }

@@ -44,6 +44,8 @@ export interface Cover {
   readonly reason: CoverReason;
   readonly hashBefore: Uint8Array;
   readonly hashAfter: Uint8Array;
+  /** From this sequence on the past is whole: what is not kept, was replaced up to it. */
+  readonly wholeFrom: number;
   /** Of each kept event, what it had seen. */
   readonly seen: readonly (readonly Seen[])[];
   /** Where the kept events are in this replica; undefined where position follows sequence. */

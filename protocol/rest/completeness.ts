@@ -21,17 +21,29 @@ export interface Span {
   readonly isOpen: boolean;
 }
 
+type Hole = Pick<Problem, "origin" | "from" | "to">;
+
 /** After this silence a session is closed, so that is how much later its end is noticed than the silence began. */
 const silenceMs = 45_000;
 
-/** What the disk lost in the span. */
+/** What the disk lost in the span, and what came with the rest of it forgotten already. */
 export async function holesIn(log: PastLog, span: Span): Promise<Gap[]> {
   const gaps: Gap[] = [];
+  const add = async (range: Hole, reason: string): Promise<void> => {
+    const [from, to] = await edgesOf(log, range);
+    if (from > span.to || to < span.from) return;
+    gaps.push(gap(from, to, reason));
+  };
   for (const problem of log.problems) {
-    const [from, to] = await edgesOf(log, problem);
-    if (from > span.to || to < span.from) continue;
     const what = `${problem.origin ?? "positions"} ${problem.from} to ${problem.to}`;
-    gaps.push(gap(from, to, `${problem.code}: the log lacks ${what}`));
+    await add(problem, `${problem.code}: the log lacks ${what}`);
+  }
+  for (const { origin, thin } of log.histories.values()) {
+    for (const { from, to } of thin) {
+      // What is forgotten from the beginning on, is no gap: the log begins after it.
+      if (from === 1) continue;
+      await add({ origin, from, to }, `of ${origin} ${from} to ${to} only what was not replaced is kept`);
+    }
   }
   return gaps;
 }
@@ -72,7 +84,7 @@ function absentPeer(log: PastLog): string {
 }
 
 /** The times of what is held on either side of a hole. */
-async function edgesOf(log: PastLog, { origin, from, to }: Problem): Promise<[number, number]> {
+async function edgesOf(log: PastLog, { origin, from, to }: Hole): Promise<[number, number]> {
   if (origin === undefined) return [-Infinity, Infinity];
   return [
     await timeAt(log, { origin, seq: from - 1 }, -Infinity),

@@ -38,6 +38,7 @@ async function cover(site: Site, origin: Incarnation, to: number, lo = 1): Promi
       reason: "compaction",
       hashBefore,
       digest,
+      replacedUpTo: (await site.events()).filter((event) => event.origin === origin).at(-1)?.seq,
       keeps: ({ event }) => isKept(event, survey),
     },
   );
@@ -109,6 +110,21 @@ t.test("its vector goes across it, and the state is the same as the peer's", asy
   await ship(node, cloud);
   t.strictSame(held(cloud, origin), held(node, origin));
   t.strictSame(texts(await cloud.events()).slice(-2), ["mine", "21"]);
+});
+
+t.test("it says from where on the past is whole, though what replaced the rest comes after it", async (t) => {
+  const { cloud, node, origin } = await apart(4);
+  // Of the four slots, what is said last of each is in the last two commits.
+  await take(cloud, await cover(node, origin, 12));
+  for (const again of ["running", "crashed", "stopped"]) {
+    if (again === "crashed") await cloud.crash();
+    if (again === "stopped") await cloud.restart();
+    const { thin, wholeFrom } = cloud.log.histories.get(origin) ?? {};
+    t.strictSame([thin, wholeFrom], [[{ from: 5, to: 20 }], 0], again);
+  }
+  const fresh = await Site.open(cloud.world, "cloud");
+  await take(fresh, await cover(node, origin, 12));
+  t.equal(fresh.log.histories.get(origin)?.wholeFrom, 20, "with nothing before it, that is forgotten");
 });
 
 t.test("of one that begins inside what is held, what lies above is taken", async (t) => {

@@ -7,22 +7,25 @@ import { checkpointPrefix, edgesName, encodeEdges } from "./checkpoint.ts";
 import { unpack } from "./codec.ts";
 import type { Committer } from "./committer.ts";
 import { type PlacedSegment, Survey, byOrigin, coverOf, isKept } from "./compaction.ts";
+import { type Run, RunBuilder } from "./compactor-run.ts";
 import { type KeptEvent, keptOf } from "./cover.ts";
 import { hasCode } from "./errors.ts";
-import { type Incarnation, sideOf } from "./event.ts";
+import { type Event, type Incarnation, sideOf } from "./event.ts";
 import type { Log } from "./log.ts";
 import type { Mark } from "./marks.ts";
 import { blockBytesDefault, mergedBefore } from "./merger.ts";
+import { type Dropped, droppedDraft } from "./log-dropped.ts";
 import { readable } from "./replay.ts";
-import type { RetentionPolicy } from "./retention.ts";
+import { type Demand, ageOf, leastAge, mayGoUndelivered } from "./retention.ts";
 import { type Segment, chainHash, lastOf, zeroHash } from "./segment.ts";
-import type { StoredSegment } from "./store-port.ts";
+import type { ReadRecord, StoredSegment } from "./store-port.ts";
 
 export interface CompactorOptions {
   readonly log: Log;
   readonly committer: Committer;
-  readonly policy: RetentionPolicy;
-  /** How far the peer has an origin of this side durable. */
+  /** Asked when a pass begins. */
+  readonly demand: () => Demand;
+  /** How far the other side has an origin of this side durable; for what has no other side, infinity. */
   readonly acked: (origin: Incarnation) => number;
   /** Wall clock, ms: as what segments say of when they arrived. */
   readonly now: () => number;
@@ -32,6 +35,9 @@ export interface CompactorOptions {
 
 /** What a pass has come to: first it looks at all there is, then it writes. */
 interface Pass {
+  readonly demand: Demand;
+  /** Of each origin of this side, how far the other side had it when the pass began. */
+  readonly acked: Map<Incarnation, number>;
   readonly survey: Survey;
   /** Of each origin the latest event that is past retention. */
   readonly aged: Map<Incarnation, number>;
@@ -42,22 +48,12 @@ interface Pass {
   /** Where the next run begins. */
   next: number;
   /** Nothing after this position is touched. */
-  readonly horizon: number;
+  horizon: number;
+  forgotten: number;
   /** Chain hashes where the walk stands. */
   readonly chains: Map<Incarnation, Mark>;
 }
 
-/** Neighbours in position, and dense in each origin. */
-interface Run {
-  readonly members: readonly PlacedSegment[];
-  /** Of each origin, the chain hash before its first member. */
-  readonly before: ReadonlyMap<Incarnation, Uint8Array>;
-  /** Position of what comes next. */
-  readonly next: number;
-}
-
-/** A cover has room for more, and none has so many. */
-const runPositionsMax = 2 ** 31;
 /** What a record costs beside its segment: keys, index entries, envelope. */
 const recordBytes = 200;
 /** A run is written again when it becomes smaller than this share of what it was. */
@@ -68,6 +64,7 @@ export class Compactor {
   readonly #options: CompactorOptions;
   readonly #stop: () => void;
   #pass: Pass | undefined;
+  #forgotten = 0;
 
   constructor(options: CompactorOptions) {
     this.log = options.log;
@@ -76,6 +73,11 @@ export class Compactor {
     this.#stop = options.log.onReset(() => {
       this.#pass = undefined;
     });
+  }
+
+  /** How many events the last pass has let go. */
+  get forgotten(): number {
+    return this.#forgotten;
   }
 
   /**
@@ -94,7 +96,10 @@ export class Compactor {
     if (run.members.length > 0) await this.#rewrite(run, pass);
     if (this.#pass !== pass) return false;
     pass.next = run.next;
-    if (isOver) this.#pass = undefined;
+    if (isOver) {
+      this.#pass = undefined;
+      this.#forgotten = pass.forgotten;
+    }
     return !isOver;
   }
 
@@ -105,21 +110,28 @@ export class Compactor {
     limits.push(await slowestCursor(log, committer));
     const horizon = Math.min(...limits);
     return {
+      demand: this.#options.demand(),
+      acked: new Map(),
       survey: new Survey(),
       aged: new Map(),
       surveyed: 0,
       nowMs: now(),
       next: 1,
       horizon,
+      forgotten: 0,
       chains: new Map(),
     };
   }
 
-  /** Takes note of what is past retention, a part at a time. */
+  /** Takes note of what is past retention, a part at a time; where all that comes is too young, the pass ends. */
   async #look(pass: Pass): Promise<void> {
     const { committer, runBytes = blockBytesDefault } = this.#options;
     const records = await committer.store.read(this.log.id, pass.surveyed + 1, runBytes);
     for (const record of records) {
+      if (isTooYoung(record, pass)) {
+        pass.horizon = Math.min(pass.horizon, pass.surveyed);
+        return;
+      }
       pass.surveyed = Math.max(pass.surveyed, record.position + (record.count ?? 1) - 1);
       const segment = readable(record, this.log.stored.digest);
       if (segment === undefined || record.segment === undefined || pass.surveyed > pass.horizon) continue;
@@ -133,52 +145,55 @@ export class Compactor {
     if (records.length === 0) pass.surveyed = pass.horizon;
   }
 
-  #mayForget({ event, arrived = Number.POSITIVE_INFINITY }: KeptEvent, { nowMs }: Pass): boolean {
-    return nowMs - arrived >= this.#options.policy[event.class];
+  #mayForget({ event, arrived }: KeptEvent, pass: Pass): boolean {
+    const { demand, nowMs } = pass;
+    if (ageOf(arrived, nowMs) < demand.ages[event.class]) return false;
+    return this.#isDelivered(event.origin, event.seq, pass) || mayGoUndelivered(event, this.log.side, demand);
+  }
+
+  /** Whether the other side has what this side wrote; of what it wrote itself, it has. */
+  #isDelivered(origin: Incarnation, seq: number, { acked }: Pass): boolean {
+    if (sideOf(origin) !== this.log.side) return true;
+    let end = acked.get(origin);
+    if (end === undefined) acked.set(origin, (end = this.#options.acked(origin)));
+    return seq <= end;
   }
 
   /** Records from where the pass stands: those that can't be covered are passed over, where they come first. */
   async #gather(pass: Pass): Promise<Run> {
     const { committer, runBytes = blockBytesDefault } = this.#options;
-    const members: PlacedSegment[] = [];
-    const before = new Map<Incarnation, Uint8Array>();
-    let { next } = pass;
-    let bytes = 0;
-    // What was covered together stays together.
-    let spanTo = 0;
-    const isEnough = (): boolean => bytes >= runBytes || next - pass.next >= runPositionsMax;
-    const isDone = (): boolean => members.length > 0 && next > spanTo && isEnough();
-    while (next <= pass.horizon && !isDone()) {
-      const records = await committer.store.read(this.log.id, next, runBytes);
-      const start = next;
-      for (const record of records) {
-        if (isDone() || record.position > pass.horizon) return { members, before, next };
-        const to = record.position + (record.count ?? 1);
-        const segment = readable(record, this.log.stored.digest);
-        const isNeighbour = record.position === next || members.length === 0;
-        const fits = isNeighbour && segment !== undefined && (await this.#follows(segment, pass, before));
-        if (segment === undefined || record.segment === undefined || !fits || to - 1 > pass.horizon) {
-          // Half of what was covered together is left as it is.
-          if (members.length > 0) return { members: next > spanTo ? members : [], before, next };
-          next = to;
-          continue;
-        }
-        members.push({ segment, position: record.position, arrived: record.arrived });
-        bytes += segment.bytes.length;
-        spanTo = Math.max(spanTo, segment.cover?.places?.span.to ?? 0);
-        next = to;
+    const builder = new RunBuilder(pass.next, runBytes);
+    while (builder.next <= pass.horizon) {
+      const start = builder.next;
+      for (const record of await committer.store.read(this.log.id, start, runBytes)) {
+        if (builder.isEnough || record.position > pass.horizon) return builder.run;
+        if (await this.#takes(record, builder, pass)) continue;
+        if (builder.hasSome) return builder.run;
+        builder.skipTo(record.position + (record.count ?? 1));
       }
-      if (next === start) break;
+      if (builder.next === start) break;
     }
-    return { members: next > spanTo ? members : [], before, next };
+    return builder.run;
   }
 
-  /** Whether a segment may be covered: the peer has it where it must, and the chain hash before it is known. */
+  /** Adds a record to a run, if it can be covered with what is there. */
+  async #takes(record: ReadRecord, builder: RunBuilder, pass: Pass): Promise<boolean> {
+    const segment = readable(record, this.log.stored.digest);
+    if (segment === undefined || record.segment === undefined) return false;
+    if (record.position + record.count - 1 > pass.horizon) return false;
+    const isDelivered = this.#isDelivered(segment.origin, lastOf(segment), pass);
+    // Where all of it is kept, ends of commits that the other side may still name are kept too.
+    if (!isDelivered && this.log.side === "node" && !pass.demand.undelivered) return false;
+    if (!builder.fits(record, segment, isDelivered)) return false;
+    if (!(await this.#follows(segment, pass, builder.before))) return false;
+    builder.add(record, segment, isDelivered);
+    return true;
+  }
+
+  /** Whether the chain hash before a segment is known. */
   async #follows(segment: Segment, { chains }: Pass, before: Map<Incarnation, Uint8Array>): Promise<boolean> {
     const { origin, lo } = segment;
     const { log } = this;
-    const isOwn = sideOf(origin) === log.side;
-    if (isOwn && lastOf(segment) > this.#options.acked(origin)) return false;
     if (lastOf(segment) > (log.histories.get(origin)?.end ?? 0)) return false;
     const chain = chains.get(origin);
     let hash = chain?.seq === lo - 1 ? chain.hash : undefined;
@@ -209,45 +224,82 @@ export class Compactor {
     const from = members[0]?.position ?? 0;
     const span = { from, to: next - 1 };
     const { digest } = log.stored;
-    const covers: StoredSegment[] = [];
-    const isSmaller = shrinks(members);
+    const covers: Segment[] = [];
+    const stored: StoredSegment[] = [];
+    const undelivered = new Tally();
     let forgotten = 0;
     for (const [origin, ofOrigin] of byOrigin(members)) {
-      const segment = coverOf(ofOrigin, {
-        reason: "compaction",
+      const last = ofOrigin.at(-1)?.segment;
+      const isDelivered = last === undefined || this.#isDelivered(origin, lastOf(last), pass);
+      const cover = coverOf(ofOrigin, {
+        reason: isDelivered ? "compaction" : "retention",
         hashBefore: before.get(origin) ?? zeroHash,
         digest,
         span,
         replacedUpTo: pass.aged.get(origin),
         keeps: (each) => {
           const isLeft = !this.#mayForget(each, pass) || isKept(each.event, pass.survey);
-          if (!isLeft) forgotten += 1;
-          return isLeft;
+          if (isLeft) return true;
+          forgotten += 1;
+          if (!isDelivered) undelivered.add(each.event);
+          return false;
         },
       });
-      const last = covers.at(-1);
-      const position = last === undefined ? from : last.position + last.count;
+      covers.push(cover);
+      const end = stored.at(-1);
+      const position = end === undefined ? from : end.position + end.count;
       const arrived = Math.max(...ofOrigin.map((placed) => placed.arrived));
-      const { lo, count, bytes } = segment;
-      covers.push({ log: log.id, origin, lo, count, position, arrived, segment: bytes });
+      const { lo, count, bytes } = cover;
+      stored.push({ log: log.id, origin, lo, count, position, arrived, segment: bytes });
     }
     const hasCommit = members.some(({ segment }) => segment.cover === undefined);
-    if ((hasCommit && forgotten === 0) || !isSmaller(covers)) return;
-    const packed = await committer.store.pack(covers);
+    if ((hasCommit && forgotten === 0) || !shrinks(members)(stored)) return;
+    const packed = await committer.store.pack(stored);
     // What was read may have been taken out meanwhile.
     if (this.#pass !== pass || !log.isOpen) return;
-    for (const { origin, lo } of covers) {
-      const mark = pass.chains.get(origin);
-      if (mark !== undefined) log.histories.get(origin)?.noteCover(lo, mark, pass.aged.get(origin) ?? 0);
+    for (const { origin, lo, count, cover } of covers) {
+      if (cover === undefined) continue;
+      const end = { seq: lo + count - 1, hash: cover.hashAfter };
+      log.histories.get(origin)?.noteCover(lo, end, cover.wholeFrom);
     }
+    // In one commit with the cover: neither is there without the other.
+    if (log.side === "node")
+      log.append(undelivered.dropped().map((dropped) => droppedDraft(log.id, dropped)));
     committer.put(edgesName(log.id), encodeEdges(log.histories.values()));
-    committer.merge({ log: log.id, from, to: span.to, members: covers, packed });
+    committer.merge({ log: log.id, from, to: span.to, members: stored, packed });
+    pass.forgotten += forgotten;
     await committer.flush();
   }
 
   close(): void {
     this.#stop();
   }
+}
+
+/** What is let go that the other side never had, by origin and class. */
+class Tally {
+  readonly #found = new Map<string, Dropped & { to: number; count: number }>();
+
+  add({ origin, seq, class: of }: Event): void {
+    const name = `${origin} ${of}`;
+    const found = this.#found.get(name);
+    if (found === undefined) {
+      this.#found.set(name, { origin, from: seq, to: seq, reason: "retention", class: of, count: 1 });
+    } else {
+      found.to = seq;
+      found.count += 1;
+    }
+  }
+
+  dropped(): Dropped[] {
+    return [...this.#found.values()];
+  }
+}
+
+/** Positions are in order of arrival, so all that comes after is younger. A clock that was ahead proves nothing. */
+function isTooYoung(record: ReadRecord, { nowMs, demand }: Pass): boolean {
+  if (record.segment === undefined || record.arrived > nowMs) return false;
+  return nowMs - record.arrived < leastAge(demand.ages);
 }
 
 function shrinks(members: readonly PlacedSegment[]): (covers: readonly StoredSegment[]) => boolean {

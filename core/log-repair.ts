@@ -1,10 +1,8 @@
 /** What a log can't get back from anyone: given up by a person, and noted. */
 import { TidemarkError } from "./errors.ts";
-import type { Body } from "./event.ts";
+import { droppedDraft } from "./log-dropped.ts";
 import type { Log } from "./log.ts";
 import { type Problem, rangeText } from "./replay.ts";
-
-const logDropped = "log.dropped";
 
 /**
  * Why a range can't be given up here; undefined when it can. A side's own live origin goes on under a new incarnation;
@@ -32,10 +30,7 @@ export async function giveUp(log: Log, ranges: readonly Problem[]): Promise<void
   if (isOwn && own?.hole !== undefined) await log.reincarnate(own.end);
   await accountLost(log);
   await log.appended(
-    ranges.map(({ origin, from, to }) => {
-      const body: Body = { origin: origin ?? null, from, to, reason: "damage" };
-      return { type: logDropped, class: "audit", key: `logs/${log.id}`, body };
-    }),
+    ranges.map(({ origin = null, from, to }) => droppedDraft(log.id, { origin, from, to, reason: "damage" })),
   );
 }
 

@@ -3,7 +3,7 @@ import type { Log } from "../../core/log.ts";
 import type { Incarnation } from "../../core/event.ts";
 import type { History } from "../../core/history.ts";
 import type { Mark } from "../../core/marks.ts";
-import { lastOf, zeroHash } from "../../core/segment.ts";
+import { zeroHash } from "../../core/segment.ts";
 import { type Verdict, agreement, compare } from "./comparison.ts";
 import type { Statement } from "./frames.ts";
 import { type Claim, type Holding, positionsToCheck, spacedMarks } from "./heads.ts";
@@ -117,11 +117,12 @@ export async function compareOwn(log: Log, peer: Statement, memory: LinkMemory):
   });
 }
 
-/** What this side covered of its own the peer had acked, after the histories were compared: there both are the same. */
+/**
+ * What this side compacted of its own the peer had acked, after the histories were compared: there both are the same. Of
+ * what was let go before the peer had it that can't be said; then this side goes on under another name.
+ */
 async function acked(log: Log, { end, hash, marks }: Claim, seq: number): Promise<Uint8Array | undefined> {
-  const { edge } = log.histories.get(log.incarnation) ?? {};
   const [segment] = await log.readOrigin(log.incarnation, seq, 1);
-  const isCovered = seq <= (edge?.seq ?? 0) || (segment?.cover !== undefined && seq <= lastOf(segment));
-  if (!isCovered) return undefined;
+  if (segment?.cover === undefined || segment.cover.reason === "retention") return undefined;
   return seq === end ? hash : marks.find((mark) => mark.seq === seq)?.hash;
 }

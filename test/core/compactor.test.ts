@@ -1,18 +1,15 @@
 /** Compaction of a log on its disk: what is let go, what is not, and that it may stop at any moment. */
 import * as fc from "fast-check";
-import t, { type Test } from "tap";
+import t from "tap";
 import { pack } from "../../core/codec.ts";
-import { Compactor } from "../../core/compactor.ts";
 import type { Event, EventId } from "../../core/event.ts";
 import { pastOf } from "../../core/log-past.ts";
 import { beginningOf, cutAt } from "../../core/past.ts";
 import { verifyLog } from "../../core/log-verify.ts";
 import { Outbox } from "../../core/reactor.ts";
-import { type RetentionPolicy, retentionDefault } from "../../core/retention.ts";
-import { hex } from "../../core/segment.ts";
+import { retentionDefault } from "../../core/retention.ts";
 import {
   Site,
-  World,
   applied,
   deleted,
   desired,
@@ -25,69 +22,17 @@ import {
   thermo,
 } from "./log-site.ts";
 
-const nothing: RetentionPolicy = { resource: 0, twin: 0, telemetry: 0, message: 0, audit: 0 };
-
-interface Options {
-  readonly policy?: RetentionPolicy;
-  /** How far the peer has everything. */
-  readonly acked?: number;
-  readonly runBytes?: number;
-}
-
-function compactorOf(site: Site, options: Options = {}): Compactor {
-  const { policy = nothing, acked = Number.POSITIVE_INFINITY, runBytes } = options;
-  const { log, committer, world } = site;
-  return new Compactor({ log, committer, policy, acked: () => acked, now: () => world.wallMs, runBytes });
-}
-
-/** One pass over all that the checkpoints and cursors allow. @returns how many runs were looked at */
-async function compact(site: Site, options: Options = {}): Promise<number> {
-  const { committer, log, world } = site;
-  committer.put(`merged!${log.id}`, pack([1, log.position, []]));
-  await world.run(committer.flush());
-  const compactor = compactorOf(site, options);
-  let runs = 1;
-  while (await world.run(compactor.slice())) runs += 1;
-  compactor.close();
-  return runs;
-}
-
-/** A cloud and a node with one device, in step; a snapshot is taken after every fourth event. */
-async function living(): Promise<{ cloud: Site; node: Site; life: EventId; world: World }> {
-  const world = new World();
-  const cloud = await Site.open(world, "cloud", { checkpointEvery: 4 });
-  const node = await Site.open(world, "node", { checkpointEvery: 4 });
-  const [life] = (await cloud.append(applied())) as [EventId];
-  await meet(cloud, node);
-  return { cloud, node, life, world };
-}
-
-/** Reports and wishes in turn, each seen by the other side before the next; a few slots are written once. */
-async function talk(cloud: Site, node: Site, life: EventId, count: number): Promise<void> {
-  for (let nth = 1; nth <= count; nth += 1) {
-    await node.append(reported(`${nth}`, life, `p${nth % 3}`), said(`${nth}`));
-    if (nth % 3 === 0) await cloud.append(desired(`${nth}`, life));
-    if (nth % 7 === 0) await cloud.append(desired(`${nth}`, life, `once${nth}`));
-    if (nth % 8 === 0) await node.append(reported(`${nth}`, life, `once${nth}`));
-    await meet(cloud, node);
-  }
-}
-
-function ends(site: Site): unknown {
-  const histories = [...site.log.histories.values()].filter(({ top }) => top > 0);
-  return histories
-    .map(({ origin, end, hash, hole }) => `${origin} ${end} ${hex(hash)} ${hole?.from}`)
-    .toSorted();
-}
-
-async function sound(t: Test, site: Site): Promise<void> {
-  t.strictSame(site.log.problems, []);
-  t.strictSame((await verifyLog(site.log)).result.problems, []);
-  t.equal(folded(await site.events()), site.hash);
-}
-
-const brief = ({ origin, seq, position, seen }: Event): string =>
-  JSON.stringify([origin, seq, position, seen]);
+import {
+  type Options,
+  brief,
+  compact,
+  compactorOf,
+  ends,
+  living,
+  nothing,
+  sound,
+  talk,
+} from "./compacting.ts";
 
 t.test(
   "of both sides the latest of each slot is left, where it was, and the state is the same",

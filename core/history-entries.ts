@@ -86,6 +86,18 @@ export function historyPrefix(log: LogId, key: string, origin: Incarnation): str
   return `history!${log}!${key.replaceAll(/[%!]/g, encodeURIComponent).replaceAll("!", "%21")}!${origin}!`;
 }
 
+/** Of all objects. */
+export function anyHistoryPrefix(log: LogId): string {
+  return `history!${log}!`;
+}
+
+/** What an entry or a span belongs to: those of one series tell of the same, one after the other. */
+export function ownerOf(name: string): { series: string; origin: Incarnation; seq: number } {
+  const series = name.slice(0, -digits);
+  const origin = series.slice(series.lastIndexOf("!", series.length - 2) + 1, -1) as Incarnation;
+  return { series, origin, seq: Number.parseInt(name.slice(-digits), 16) };
+}
+
 export function gapsName(log: LogId, origin: Incarnation): string {
   return `gaps!${log}!${origin}`;
 }

@@ -29,7 +29,8 @@ import type { Range } from "./history.ts";
 import type { Log } from "./log.ts";
 import type { MergeIndex } from "./merger.ts";
 import { lifeOf } from "./registers.ts";
-import { readableEvents } from "./replay.ts";
+import { readable, readableEvents } from "./replay.ts";
+import { lastOf } from "./segment.ts";
 import type { Store, StoredSegment } from "./store-port.ts";
 
 /** What an entry holds of: the life going on, and the one before it, which is over by then. */
@@ -46,6 +47,12 @@ interface Batch {
 }
 
 type Values = Map<string, Uint8Array | undefined>;
+
+/** Of one origin, in order of sequence: events, and ranges of which not all are kept. */
+interface Found {
+  readonly events: readonly Event[];
+  readonly covers: readonly Range[];
+}
 
 interface Recent {
   readonly seq: number;
@@ -73,31 +80,33 @@ export class HistoryIndex implements MergeIndex {
   async valuesOf(members: readonly StoredSegment[]): Promise<Values> {
     const values: Values = new Map();
     const { digest } = this.#log.stored;
-    const byOrigin = new Map<Incarnation, Event[]>();
+    const byOrigin = new Map<Incarnation, { events: Event[]; covers: Range[] }>();
     for (const member of members) {
-      const events = byOrigin.get(member.origin) ?? [];
-      byOrigin.set(member.origin, events);
+      const { events, covers } = byOrigin.get(member.origin) ?? { events: [], covers: [] };
+      byOrigin.set(member.origin, { events, covers });
+      const segment = readable(member, digest);
       events.push(...(readableEvents(member, digest) ?? []));
+      if (segment?.cover !== undefined) covers.push({ from: segment.lo, to: lastOf(segment) });
     }
-    for (const [origin, events] of byOrigin) {
+    for (const [origin, { events, covers }] of byOrigin) {
       events.sort((a, b) => a.seq - b.seq);
       // What came again, because it could not be read once, may be there twice.
       const once = events.filter(({ seq }, nth) => seq !== events[nth - 1]?.seq);
-      await this.#addOrigin(origin, once, values);
+      await this.#addOrigin(origin, { events: once, covers }, values);
     }
     return values;
   }
 
-  async #addOrigin(origin: Incarnation, events: readonly Event[], values: Values): Promise<void> {
+  async #addOrigin(origin: Incarnation, { events, covers }: Found, values: Values): Promise<void> {
     const prefix = spanPrefix(this.#log.id, origin);
     const last = decodeSpan(await this.#store.floor(prefix, numberedName(prefix, Number.MAX_SAFE_INTEGER)));
     const fresh = await this.#unindexed(prefix, events, last);
     const [first] = fresh;
     if (first === undefined) return;
     const end = last?.hi ?? 0;
-    await this.#noteGaps(origin, fresh, end, values);
+    await this.#noteGaps(origin, { events: fresh, covers }, end, values);
     const written = new Map<string, Recent>();
-    for (const span of spansOf(fresh)) {
+    for (const span of spansOf({ events: fresh, covers })) {
       values.set(numberedName(prefix, span.lo), encodeSpan(span));
       for (const [key, events] of this.#byKey(fresh, span)) {
         const named = historyPrefix(this.#log.id, key, origin);
@@ -139,12 +148,17 @@ export class HistoryIndex implements MergeIndex {
     return events.filter(({ seq }) => !spans.some(({ lo, hi }) => seq >= lo && seq <= hi));
   }
 
-  async #noteGaps(origin: Incarnation, fresh: readonly Event[], end: number, values: Values): Promise<void> {
+  async #noteGaps(
+    origin: Incarnation,
+    { events: fresh, covers }: Found,
+    end: number,
+    values: Values,
+  ): Promise<void> {
     const name = gapsName(this.#log.id, origin);
     let next = end + 1;
     const found: Range[] = [];
     for (const { seq } of fresh) {
-      if (seq > next) found.push({ from: next, to: seq - 1 });
+      if (seq > next && !isCovered(covers, next, seq - 1)) found.push({ from: next, to: seq - 1 });
       next = Math.max(next, seq + 1);
     }
     const isFilling = (fresh[0]?.seq ?? next) <= end;
@@ -200,12 +214,20 @@ function refOf(event: Event): Ref {
   return { seq: event.seq, life: lifeOf(event) ?? "", slot };
 }
 
-/** Events whose sequences follow, cut where an era of the clock begins. */
-function spansOf(events: readonly Event[]): Span[] {
+/** Whether all that lacks from one sequence to another was let go, and not lost. */
+function isCovered(covers: readonly Range[], from: number, to: number): boolean {
+  let next = from;
+  for (const cover of covers) if (cover.from <= next) next = Math.max(next, cover.to + 1);
+  return next > to;
+}
+
+/** Events whose sequences follow, but for what was let go between them, cut where an era of the clock begins. */
+function spansOf({ events, covers }: Found): Span[] {
   const spans: Span[] = [];
   for (const { seq, time, type } of events) {
     const last = spans.at(-1);
-    const follows = last !== undefined && last.hi + 1 === seq && type !== clockCorrected;
+    const isNext = last !== undefined && (last.hi + 1 === seq || isCovered(covers, last.hi + 1, seq - 1));
+    const follows = isNext && type !== clockCorrected;
     if (follows) spans[spans.length - 1] = { ...last, hi: seq, lastTime: time };
     else spans.push({ lo: seq, hi: seq, firstTime: time, lastTime: time });
   }

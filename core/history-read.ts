@@ -227,15 +227,28 @@ async function lastInSpan(
   let [low, high] = [lo + 1, hi - 1];
   while (low <= high) {
     const middle = Math.floor((low + high) / 2);
-    const event = await log.eventAt(origin, middle);
-    // What can't be read any more is reported by the log; it is passed over here, towards what is earlier.
-    if (event !== undefined && event.time <= until) {
+    // What was let go, or can't be read any more, is passed over.
+    const event = await eventAtOrBefore(log, origin, { from: low, to: middle });
+    if (event === undefined) {
+      low = middle + 1;
+    } else if (event.time <= until) {
       found = event;
       low = middle + 1;
     } else {
-      high = middle - 1;
+      high = event.seq - 1;
     }
   }
+  return found;
+}
+
+async function eventAtOrBefore(
+  log: IndexedLog,
+  origin: Incarnation,
+  range: Range,
+): Promise<Event | undefined> {
+  let found = await log.eventAt(origin, range.to);
+  if (found !== undefined) return found;
+  for await (const event of eventsIn(log, origin, range)) found = event;
   return found;
 }
 

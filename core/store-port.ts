@@ -16,8 +16,8 @@ export interface Store {
   commit(batch: StoreBatch): Promise<void>;
   /** The newest committed value of that name. */
   get(name: string): Promise<Uint8Array | undefined>;
-  /** Names that begin so, in order. */
-  names(prefix: string): Promise<string[]>;
+  /** Names that begin so, in order; of many, a page. */
+  names(prefix: string, page?: Page): Promise<string[]>;
   /** Of the names that begin with `prefix`, the greatest that is not after `name`, and its newest committed value. */
   floor(prefix: string, name: string): Promise<NamedValue | undefined>;
   /** All logs that hold a segment. */
@@ -51,6 +51,11 @@ export interface Store {
    * refuse commits (LOG_COMMIT_FAILED). Not again for the same finding, where what was lost is still missing then.
    */
   suspect(finding: string): Promise<void>;
+  /**
+   * Gives back to the disk the bytes of what was taken out or replaced; without it that happens sooner or later. It may
+   * take as much room as there is in the store meanwhile, and goes on beside commits.
+   */
+  reclaim(): Promise<void>;
   /** Bytes on the disk, roughly. */
   sizeBytes(): Promise<number>;
   /** Waits for commits under way. Idempotent. */
@@ -101,6 +106,12 @@ export interface StoredBlock {
 
 /** Bytes of all segments of one block. Much less is usual: such a one holds a single large segment. */
 export const maxBlockBytes: number = 4 * 1024 * 1024;
+
+export interface Page {
+  /** Names after this one. */
+  readonly after: string;
+  readonly max: number;
+}
 
 export interface NamedValue {
   readonly name: string;

@@ -94,7 +94,8 @@ export async function eraseLog(database: Database, log: LogId): Promise<void> {
   await database.del(erasingPrefix + log, { sync: true });
 }
 
-function compact(database: Database): Promise<void> {
+/** What was deleted leaves the disk. */
+export function compact(database: Database): Promise<void> {
   return (database as Level<string, Uint8Array> & Compacting).compactRange(everything.gte, everything.lt);
 }
 

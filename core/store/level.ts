@@ -10,7 +10,15 @@ import { join } from "node:path";
 import { Level } from "level";
 import { TidemarkError, hasCode } from "../errors.ts";
 import type { Incarnation, LogId } from "../event.ts";
-import type { LogShape, NamedValue, ReadRecord, Store, StoreBatch, StoredSegment } from "../store-port.ts";
+import type {
+  LogShape,
+  NamedValue,
+  Page,
+  ReadRecord,
+  Store,
+  StoreBatch,
+  StoredSegment,
+} from "../store-port.ts";
 import { damageNoted, noteDamage, rebuild, rebuiltFor, undoRename } from "./level-rebuild.ts";
 import { commitError, isDamage, openError, readError, storeClosed, storeDamaged } from "./level-errors.ts";
 import {
@@ -39,7 +47,7 @@ import { BlockCache } from "./block-cache.ts";
 import { checkBlock } from "./block.ts";
 import { shapeOf } from "./level-shape.ts";
 import { BatchWriter, blockQuality } from "./level-write.ts";
-import { allRows, beginErasing, eraseLog, erasingLogs } from "./level-rows.ts";
+import { allRows, beginErasing, compact, eraseLog, erasingLogs } from "./level-rows.ts";
 import { nodeDigest } from "./node-digest.ts";
 import { decodeEntry, seal, unseal } from "./record.ts";
 
@@ -238,14 +246,15 @@ export class LevelStore implements Store {
     throw new TidemarkError("SEGMENT_CORRUPT", what, { data: { directory: this.directory, name } });
   }
 
-  names(prefix: string): Promise<string[]> {
+  names(prefix: string, { after, max }: Page = { after: "", max: Infinity }): Promise<string[]> {
     return this.#atOneMoment(async (view) => {
-      const range = { gte: valuesPrefix + prefix, lt: rangeOf(valuesPrefix).lt };
+      const from = after > prefix ? `${after}\0` : prefix;
+      const range = { gte: valuesPrefix + from, lt: rangeOf(valuesPrefix).lt };
       const names: string[] = [];
       for await (const rows of rowsOf(range, view)) {
         for (const [key] of rows) {
           const name = key.slice(valuesPrefix.length);
-          if (!name.startsWith(prefix)) return names;
+          if (!name.startsWith(prefix) || names.length >= max) return names;
           names.push(name);
         }
       }
@@ -327,6 +336,14 @@ export class LevelStore implements Store {
   /** All that is stored at one moment, as LevelDB has it: for a backup. The moment is when reading begins. */
   rows(): AsyncIterable<readonly Row[]> {
     return allRows(this.#opened());
+  }
+
+  async reclaim(): Promise<void> {
+    try {
+      await compact(this.#opened());
+    } catch (error) {
+      throw commitError(this.directory, error);
+    }
   }
 
   async sizeBytes(): Promise<number> {

@@ -8,6 +8,7 @@ import type { Digest, Timers } from "../ports.ts";
 import type {
   LogShape,
   NamedValue,
+  Page,
   ReadRecord,
   Store,
   StoreBatch,
@@ -283,8 +284,9 @@ export class MemoryStore implements Store {
     return this.#opened().values.get(name)?.slice();
   }
 
-  async names(prefix: string): Promise<string[]> {
-    return [...this.#opened().values.keys()].filter((name) => name.startsWith(prefix)).sort();
+  async names(prefix: string, { after, max }: Page = { after: "", max: Infinity }): Promise<string[]> {
+    const names = [...this.#opened().values.keys()].filter((name) => name.startsWith(prefix)).sort();
+    return names.filter((name) => name > after).slice(0, max);
   }
 
   async floor(prefix: string, name: string): Promise<NamedValue | undefined> {
@@ -322,6 +324,10 @@ export class MemoryStore implements Store {
       addToShape(shape, { count, sizeBytes, packedBytes, runs: isBlock ? runs : undefined });
     }
     return shape;
+  }
+
+  async reclaim(): Promise<void> {
+    this.#opened();
   }
 
   async pack(members: readonly StoredSegment[]): Promise<Uint8Array> {

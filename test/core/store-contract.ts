@@ -128,6 +128,9 @@ async function committing(t: Test, makeMedium: MakeMedium): Promise<void> {
     });
     t.same(await store.names(""), ["cursor", "cursor/a", "cursor/b"]);
     t.same(await store.names("cursor/"), ["cursor/a", "cursor/b"]);
+    t.same(await store.names("cursor", { after: "", max: 2 }), ["cursor", "cursor/a"]);
+    t.same(await store.names("cursor", { after: "cursor/a", max: 2 }), ["cursor/b"]);
+    t.same(await store.names("cursor/", { after: "cursor", max: 1 }), ["cursor/a"]);
     t.same(await store.names("nothing"), []);
     t.same([...((await store.get("cursor/b")) ?? [])], [...bytes("5")]);
     t.equal((await store.get("cursor"))?.length, 0);

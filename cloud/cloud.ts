@@ -7,6 +7,7 @@ import { Committer } from "../core/committer.ts";
 import { TidemarkError } from "../core/errors.ts";
 import { type Event, type LogId, clusterLog, nodeLog, nodeOfLog, sideOf } from "../core/event.ts";
 import { originOpened, originReset } from "../core/generations.ts";
+import { Forgetting, type ForgettingPace } from "../core/forgetting.ts";
 import { HistoryIndex } from "../core/history-index.ts";
 import { Log } from "../core/log.ts";
 import { Merging, type MergingPace } from "../core/merging.ts";
@@ -34,6 +35,8 @@ export interface CloudOptions {
   readonly compressor?: Compressor;
   /** How logs are merged in the background. */
   readonly merging?: MergingPace | undefined;
+  /** What is kept for how long. */
+  readonly forgetting?: ForgettingPace | undefined;
   /** Called once, when the store has failed: the cloud must be closed, and opened again. */
   readonly onFailure?: (error: TidemarkError) => void;
   /** Events replayed so far, while it opens. */
@@ -57,6 +60,7 @@ export class Cloud {
   readonly #options: CloudOptions;
   readonly #committer: Committer;
   readonly #merging: Merging;
+  readonly forgetting: Forgetting;
   readonly #nodes = new Map<string, Log>();
   readonly #opening = new Map<string, Promise<Log>>();
   readonly #conflicts = new Map<string, ConflictReactor>();
@@ -96,6 +100,8 @@ export class Cloud {
     const indexOf = HistoryIndex.forAll();
     this.#merging = new Merging({ ...options.merging, committer, environment, indexOf });
     this.#merging.add(cluster);
+    this.forgetting = new Forgetting({ ...options.forgetting, committer, environment });
+    this.forgetting.add(cluster, () => "all");
     this.devices = new CloudDevices(this);
     this.membership = new Membership(cluster);
     this.hub = new CloudHub({
@@ -180,7 +186,7 @@ export class Cloud {
     this.#nodes.delete(node);
     await this.#conflicts.get(node)?.close();
     this.#conflicts.delete(node);
-    if (log !== undefined) await this.#merging.remove(log);
+    if (log !== undefined) await Promise.all([this.#merging.remove(log), this.forgetting.remove(log)]);
     await log?.close();
     await this.#options.store.erase(nodeLog(node));
   }
@@ -236,6 +242,7 @@ export class Cloud {
     this.#conflicts.set(node, conflicts);
     this.#nodes.set(node, log);
     this.#merging.add(log);
+    this.forgetting.add(log, () => this.hub.link(node)?.acked ?? new Map());
     log.onReset(() => this.#controller?.nodeAppeared(node));
     log.onVisible((events) => {
       if (changesPast(events, log)) this.#controller?.nodeAppeared(node);
@@ -283,7 +290,7 @@ export class Cloud {
     await this.#controller?.close();
     await Promise.allSettled([...this.#opening.values(), ...this.#erasing.values()]);
     for (const conflicts of this.#conflicts.values()) await conflicts.close();
-    await this.#merging.close();
+    await Promise.all([this.#merging.close(), this.forgetting.close()]);
     if (this.#committer.failure !== undefined) return;
     for (const log of this.logs()) await log.close();
   }

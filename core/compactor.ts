@@ -17,7 +17,7 @@ import { blockBytesDefault, mergedBefore } from "./merger.ts";
 import { type Dropped, droppedDraft } from "./log-dropped.ts";
 import { readable } from "./replay.ts";
 import { type Demand, ageOf, leastAge, mayGoUndelivered } from "./retention.ts";
-import { type Segment, chainHash, lastOf, zeroHash } from "./segment.ts";
+import { type Segment, chainHash, coveredCount, lastOf, zeroHash } from "./segment.ts";
 import type { ReadRecord, StoredSegment } from "./store-port.ts";
 
 export interface CompactorOptions {
@@ -50,6 +50,8 @@ interface Pass {
   /** Nothing after this position is touched. */
   horizon: number;
   forgotten: number;
+  /** How long ago the first commit came that is no part of a cover. */
+  oldestMs: number;
   /** Chain hashes where the walk stands. */
   readonly chains: Map<Incarnation, Mark>;
 }
@@ -65,6 +67,7 @@ export class Compactor {
   readonly #stop: () => void;
   #pass: Pass | undefined;
   #forgotten = 0;
+  #oldestMs = 0;
 
   constructor(options: CompactorOptions) {
     this.log = options.log;
@@ -78,6 +81,11 @@ export class Compactor {
   /** How many events the last pass has let go. */
   get forgotten(): number {
     return this.#forgotten;
+  }
+
+  /** How long ago the oldest of what the last pass saw came that nothing had been let go of, ms; 0 for none. */
+  get oldestMs(): number {
+    return this.#oldestMs;
   }
 
   /**
@@ -99,6 +107,7 @@ export class Compactor {
     if (isOver) {
       this.#pass = undefined;
       this.#forgotten = pass.forgotten;
+      this.#oldestMs = pass.oldestMs;
     }
     return !isOver;
   }
@@ -119,6 +128,7 @@ export class Compactor {
       next: 1,
       horizon,
       forgotten: 0,
+      oldestMs: 0,
       chains: new Map(),
     };
   }
@@ -128,6 +138,8 @@ export class Compactor {
     const { committer, runBytes = blockBytesDefault } = this.#options;
     const records = await committer.store.read(this.log.id, pass.surveyed + 1, runBytes);
     for (const record of records) {
+      const isCommit = record.segment !== undefined && coveredCount(record.segment) === undefined;
+      if (isCommit) pass.oldestMs = Math.max(pass.oldestMs, ageOf(record.arrived, pass.nowMs));
       if (isTooYoung(record, pass)) {
         pass.horizon = Math.min(pass.horizon, pass.surveyed);
         return;

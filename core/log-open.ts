@@ -172,14 +172,21 @@ function latestOf(
 
 const checkpointsKept = 2;
 
-/** Puts a checkpoint of the visible state with the next batch, and lets the oldest go. */
-export function checkpoint(options: LogOptions, state: LogState, position: number): void {
+/** Puts a checkpoint of the visible state with the next batch, and lets the oldest go. @returns its size, bytes */
+export function checkpoint(
+  options: LogOptions,
+  state: LogState,
+  position: number,
+  kept: number = checkpointsKept,
+): number {
   const { committer, id } = options;
   const name = checkpointName(id, position);
   const { registers, histories, time, checkpoints } = state;
-  committer.put(name, encodeCheckpoint({ position, state: registers, histories, time }));
+  const encoded = encodeCheckpoint({ position, state: registers, histories, time });
+  committer.put(name, encoded);
   if (checkpoints.at(-1) !== name) checkpoints.push(name);
-  while (checkpoints.length > checkpointsKept) committer.put(checkpoints.shift() as string, undefined);
+  while (checkpoints.length > kept) committer.put(checkpoints.shift() as string, undefined);
+  return encoded.length;
 }
 
 /** Removes all checkpoints: the next time, the log is read from its start. */

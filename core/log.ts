@@ -6,6 +6,7 @@
  */
 import { eventOf } from "./codec.ts";
 import { HybridClock } from "./clock.ts";
+import { CheckpointPace } from "./checkpoint-pace.ts";
 import type { CommitSource } from "./committer.ts";
 import { TidemarkError, assert, messageOf } from "./errors.ts";
 import {
@@ -42,8 +43,6 @@ import { TailCache } from "./tail-cache.ts";
 export type { LogOptions, VisibleListener } from "./log-options.ts";
 export { waitingBytesMax } from "./log-status.ts";
 
-const checkpointEventsDefault = 100_000;
-
 interface Waiting {
   readonly segment: Segment;
   /** Undefined where what comes before it is not known. */
@@ -75,7 +74,7 @@ export class Log implements Replica, CommitSource {
   #waiting: Waiting[] = [];
   #inFlight: readonly Waiting[] = [];
   #waitingBytes = 0;
-  #sinceCheckpoint: number;
+  #pace: CheckpointPace;
   #unauthorised = 0;
   #status: LogStatus = "open";
   #failure: TidemarkError | undefined;
@@ -102,7 +101,7 @@ export class Log implements Replica, CommitSource {
     this.#state = state;
     this.#position = state.position;
     this.#nextPosition = state.position + 1;
-    this.#sinceCheckpoint = state.replayed;
+    this.#pace = new CheckpointPace(options.checkpointEvery, state.replayed);
     this.#clock = new HybridClock(options.environment.clock, state.time);
     this.#nextSeq = historyOf(state.histories, state.identity.live).top + 1;
     this.#noteSeen(state.seen);
@@ -288,8 +287,7 @@ export class Log implements Replica, CommitSource {
     for (const { dones } of durable) for (const done of dones) done();
     // The registers are not to be kept while a tail is moved: they hold what is being taken out.
     if (this.#status === "recovering") return;
-    if (this.#sinceCheckpoint >= (this.#options.checkpointEvery ?? checkpointEventsDefault))
-      this.#checkpoint();
+    if (this.#pace.isDue) this.#checkpoint();
   }
 
   failed(error: TidemarkError): void {
@@ -316,7 +314,7 @@ export class Log implements Replica, CommitSource {
     }
     this.#position = stored.position + stored.count - 1;
     this.#waitingBytes -= segment.events.length;
-    this.#sinceCheckpoint += events.length;
+    this.#pace.note(events.length, segment);
     const last = events.at(-1);
     if (own) {
       // What fills a hole is not the newest.
@@ -460,16 +458,23 @@ export class Log implements Replica, CommitSource {
     this.#position = this.#state.position;
     this.#nextPosition = this.#position + 1;
     this.#nextSeq = historyOf(this.#state.histories, this.incarnation).top + 1;
-    this.#sinceCheckpoint = this.#state.replayed;
+    this.#pace = new CheckpointPace(this.#options.checkpointEvery, this.#state.replayed);
     this.#seen = [];
     this.#noteSeen(this.#state.seen);
     this.#status = "open";
     for (const listener of this.#resetListeners) listener();
   }
 
-  #checkpoint(): void {
-    this.#sinceCheckpoint = 0;
-    checkpoint(this.#options, this.#state, this.#position);
+  /**
+   * Takes a snapshot with the next commit, and lets all others go: forgetting goes no further than the oldest one.
+   * Nothing while the log is being put right.
+   */
+  snapshot(): void {
+    if (this.#status === "open") this.#checkpoint(1);
+  }
+
+  #checkpoint(kept?: number): void {
+    this.#pace.taken(checkpoint(this.#options, this.#state, this.#position, kept));
   }
 
   /** Commits what waits, and a checkpoint. Idempotent. */
@@ -484,7 +489,7 @@ export class Log implements Replica, CommitSource {
     this.#status = "closed";
     await this.#options.committer.flush();
     await this.#absorbing;
-    if (this.#sinceCheckpoint > 0) this.#checkpoint();
+    if (this.#pace.hasMore) this.#checkpoint();
     await this.#options.committer.flush();
   }
 }

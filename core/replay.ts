@@ -62,10 +62,11 @@ export async function* replaySteps(options: ReplayOptions): AsyncGenerator<numbe
   const walk = { problems: [] as Problem[], position: options.from - 1, events: 0, segments: 0 };
   for (;;) {
     const records = await store.read(log, walk.position + 1, readBytes);
-    const fresh = records.filter(({ position }) => position > walk.position && position <= to);
+    // What was covered since the last step may begin before it and end after it.
+    const fresh = records.filter((record) => endOf(record) > walk.position && record.position <= to);
     if (fresh.length === 0) break;
     for (const record of fresh) {
-      if (record.position !== walk.position + 1)
+      if (record.position > walk.position + 1)
         missing(walk.position + 1, record.position - 1, removed, walk.problems);
       const { positions, events } = takeRecord(record, options, walk.problems);
       walk.position = record.position + positions - 1;
@@ -150,6 +151,10 @@ function takeRecord(
   }
 }
 
+function endOf({ position, count = 1 }: ReadRecord): number {
+  return position + count - 1;
+}
+
 function place(segment: Segment, { histories, digest }: ReplayOptions): void {
   const history = historyOf(histories, segment.origin);
   switch (history.place(segment)) {
@@ -159,7 +164,9 @@ function place(segment: Segment, { histories, digest }: ReplayOptions): void {
       history.settle(segment, chainHash(history.hash, segment, digest));
       break;
     case "gap":
-      history.extendBeyond(segment);
+      if (segment.cover !== undefined && segment.lo <= history.end)
+        history.settle(segment, segment.cover.hashAfter);
+      else history.extendBeyond(segment);
       break;
     case "held":
       // What filled a hole arrives after what lies beyond it. Twice the same changes nothing.

@@ -1,5 +1,6 @@
 import type { TidemarkError } from "./errors.ts";
 import type { Draft, Event, EventId, Incarnation, LogId, Side } from "./event.ts";
+import type { History } from "./history.ts";
 import type { Registers } from "./registers.ts";
 
 /** One side's copy of one log, and what is folded from it. */
@@ -28,6 +29,8 @@ export interface Replica {
   onVisible(listener: (events: readonly Event[]) => void): () => void;
   /** Durable events from a position on, in order; at least one segment if there is one. */
   read(position: number, maxBytes?: number): Promise<Event[]>;
+  /** What is held of each origin of both sides. */
+  readonly histories: ReadonlyMap<Incarnation, History>;
   /** The latest contiguous sequence of each origin. */
   vector(): Record<Incarnation, number>;
 }

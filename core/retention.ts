@@ -48,3 +48,15 @@ export function mayGoUndelivered(
 export function leastAge(ages: RetentionPolicy): number {
   return Math.min(...Object.values(ages));
 }
+
+/** A share of each age. */
+export function shortened(ages: RetentionPolicy, share: number): RetentionPolicy {
+  const { resource, twin, telemetry, message, audit } = ages;
+  return {
+    resource: resource * share,
+    twin: twin * share,
+    telemetry: telemetry * share,
+    message: message * share,
+    audit: audit * share,
+  };
+}

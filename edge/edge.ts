@@ -5,6 +5,7 @@
 import { Committer } from "../core/committer.ts";
 import type { TidemarkError } from "../core/errors.ts";
 import { nodeLog, sideOf } from "../core/event.ts";
+import { Forgetting, type ForgettingPace } from "../core/forgetting.ts";
 import { HistoryIndex } from "../core/history-index.ts";
 import { Log } from "../core/log.ts";
 import { Merging, type MergingPace } from "../core/merging.ts";
@@ -35,6 +36,8 @@ export interface EdgeOptions {
   readonly compressor?: Compressor;
   /** How the log is merged in the background. */
   readonly merging?: MergingPace | undefined;
+  /** What is kept for how long. */
+  readonly forgetting?: ForgettingPace | undefined;
   /** Called once, when the store has failed: the edge must be closed, and opened again. */
   readonly onFailure?: (error: TidemarkError) => void;
   /** Events replayed so far, while it opens. */
@@ -50,6 +53,7 @@ export class Edge {
   readonly devices: EdgeDevices;
   readonly #committer: Committer;
   readonly #merging: Merging;
+  readonly forgetting: Forgetting;
   readonly #outbox: Outbox;
   #closed = false;
 
@@ -90,6 +94,8 @@ export class Edge {
       dial,
       ...(compressor && { compressor }),
     });
+    this.forgetting = new Forgetting({ ...options.forgetting, committer, environment });
+    this.forgetting.add(log, () => this.hub.link.acked);
     this.#outbox = new Outbox({
       name: "device-twin",
       replica: log,
@@ -115,7 +121,7 @@ export class Edge {
     await this.hub.close();
     await this.#outbox.close();
     this.twin.close();
-    await this.#merging.close();
+    await Promise.all([this.#merging.close(), this.forgetting.close()]);
     if (this.#committer.failure === undefined) await this.log.close();
   }
 }

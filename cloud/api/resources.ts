@@ -91,7 +91,8 @@ export class Resources {
 
   /** The least version that a watch may go on from. */
   get oldestVersion(): number {
-    return this.#versionBase;
+    const { wholeFrom = 0 } = this.log.histories.get(this.log.incarnation) ?? {};
+    return this.#versionBase + wholeFrom;
   }
 
   /** Position in the log of the first event after that version. */

@@ -9,6 +9,7 @@ import {
   type Side,
   eventId,
 } from "../../core/event.ts";
+import type { History } from "../../core/history.ts";
 import { type Registers, currentLife, registersProjection } from "../../core/registers.ts";
 import type { Replica } from "../../core/replica.ts";
 import { Staged } from "../../core/staged.ts";
@@ -20,6 +21,7 @@ export class FakeReplica implements Replica {
   readonly side: Side = "cloud";
   readonly incarnation: Incarnation = "c0000000000001" as Incarnation;
   readonly registers: Registers = registersProjection.initial();
+  readonly histories: Map<Incarnation, History> = new Map();
   readonly events: Event[] = [];
   /** Whether every append is committed by itself, a turn later. */
   automatic: boolean;

@@ -11,6 +11,7 @@ import {
   eventId,
   nodeLog,
 } from "../../core/event.ts";
+import type { History } from "../../core/history.ts";
 import { type Registers, currentLife, registersProjection } from "../../core/registers.ts";
 import type { Replica } from "../../core/replica.ts";
 import { Staged } from "../../core/staged.ts";
@@ -29,6 +30,7 @@ export class FakeReplica implements Replica {
   readonly side: Side = "node";
   readonly incarnation: Incarnation = nodeOrigin;
   readonly registers: Registers = registersProjection.initial();
+  readonly histories: Map<Incarnation, History> = new Map();
   /** Every durable event, in order of position. */
   readonly events: Event[] = [];
   /** What the next appends are refused with. */

@@ -1,0 +1,243 @@
+/**
+ * Forgets in the background, over the logs of one process: once an hour what is past its age; and while the disk is
+ * short of room, over and over, ever younger events, until there is room again or nothing is left that may go.
+ */
+import { type Acks, knownAcks } from "./acks.ts";
+import type { Committer } from "./committer.ts";
+import { Compactor } from "./compactor.ts";
+import { TidemarkError, messageOf } from "./errors.ts";
+import { pruneHistory } from "./history-prune.ts";
+import type { Log } from "./log.ts";
+import type { Environment } from "./ports.ts";
+import { type Demand, type RetentionPolicy, leastAge, retentionDefault, shortened } from "./retention.ts";
+
+/** How short the disk is of room. */
+export interface Shortage {
+  /**
+   * 0: there is room. 1: what the other side has may go before its age. 2: what it lacks, too. 3: the same, and appends
+   * are refused.
+   */
+  readonly pressure: 0 | 1 | 2 | 3;
+  /** Looks again how much room there is. */
+  measure(): Promise<void>;
+  onChange(listener: () => void): () => void;
+}
+
+export interface ForgettingPace {
+  readonly policy?: RetentionPolicy | undefined;
+  /** Time between passes, ms. */
+  readonly everyMs?: number | undefined;
+  readonly runBytes?: number | undefined;
+}
+
+export interface ForgettingOptions extends ForgettingPace {
+  readonly committer: Committer;
+  readonly environment: Environment;
+  /** None: there is always room. */
+  readonly room?: Shortage | undefined;
+}
+
+/** What the other side of a log said to have; "all": it has no other side. */
+export type SaidAcks = () => Acks | "all";
+
+interface Member {
+  readonly compactor: Compactor;
+  readonly said: SaidAcks;
+  acks: Acks | "all";
+}
+
+const everyMsDefault = 3_600_000;
+/** While nothing more can go, it is tried again after this. */
+const retryMs = 60_000;
+/** While appends come, and there is room, a slice is followed by a pause of so many times its length. */
+const pauseFactor = 6;
+/** While the disk is short, each pass keeps so much of the ages that the one before it kept. */
+const squeeze = 0.7;
+/** Others may be what fills the disk: before it is very short of room, so much of the ages is kept. */
+const shareWhenTight = 1 / 64;
+/** A share that is less is as good as nothing. */
+const shareMin = 1 / 4096;
+
+export class Forgetting {
+  readonly policy: RetentionPolicy;
+  readonly #options: ForgettingOptions;
+  readonly #members = new Map<Log, Member>();
+  readonly #stops: (() => void)[] = [];
+  #demand: Demand;
+  /** Which share of the ages was kept when the disk had room again. */
+  #share = 1;
+  #running: Promise<void> | undefined;
+  #cancelWait: (() => void) | undefined;
+  #cancelPause: (() => void) | undefined;
+  #endPause: (() => void) | undefined;
+  #isBusy = false;
+  #closed = false;
+
+  constructor(options: ForgettingOptions) {
+    this.#options = options;
+    this.policy = options.policy ?? retentionDefault;
+    this.#demand = { ages: this.policy, undelivered: false };
+    const { room } = options;
+    if (room !== undefined) {
+      this.#stops.push(
+        room.onChange(() => {
+          if (room.pressure > 0) this.#start();
+        }),
+      );
+    }
+    this.#wait(options.everyMs ?? everyMsDefault);
+  }
+
+  /** Forgets in this log too, from now on. */
+  add(log: Log, said: SaidAcks): void {
+    const { committer, environment, runBytes } = this.#options;
+    const member: Member = {
+      said,
+      acks: new Map(),
+      compactor: new Compactor({
+        log,
+        committer,
+        runBytes,
+        now: () => environment.clock.now(),
+        demand: () => this.#demand,
+        acked: (origin) => (member.acks === "all" ? Infinity : (member.acks.get(origin) ?? 0)),
+      }),
+    };
+    this.#members.set(log, member);
+    this.#stops.push(
+      log.onVisible(() => {
+        this.#isBusy = true;
+      }),
+    );
+  }
+
+  /** Forgets in this log no more. Resolves when nothing is written to it. */
+  async remove(log: Log): Promise<void> {
+    const member = this.#members.get(log);
+    this.#members.delete(log);
+    member?.compactor.close();
+    this.#endPause?.();
+    await this.#running;
+  }
+
+  /** Forgets what there is to forget now. Resolves when that is done. */
+  async forgetAll(): Promise<void> {
+    this.#start();
+    await this.#running;
+  }
+
+  #wait(ms: number): void {
+    if (this.#closed) return;
+    this.#cancelWait?.();
+    this.#cancelWait = this.#options.environment.timers.after(ms, () => this.#start());
+  }
+
+  #start(): void {
+    if (this.#closed) return;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { everyMs = everyMsDefault, room } = this.#options;
+    let waitMs = everyMs;
+    try {
+      this.#demand = { ages: this.policy, undelivered: false };
+      if (room === undefined || room.pressure === 0) await this.#pass([...this.#members.values()]);
+      else if (!(await this.#makeRoom(room))) waitMs = Math.min(everyMs, retryMs);
+    } catch (error) {
+      // A store that failed is told of by the committer; the log's own readers tell of damage.
+      const code = error instanceof TidemarkError ? error.code : undefined;
+      const fields = { code, reason: messageOf(error) };
+      this.#options.environment.logger.log("warn", "what is past retention could not be forgotten", fields);
+    }
+    this.#wait(waitMs);
+  }
+
+  /** What the other side has goes first. @returns whether there is room now */
+  async #makeRoom(room: Shortage): Promise<boolean> {
+    // One step laxer than what was needed the last time.
+    this.#share = await this.#squeeze(room, Math.min(1, this.#share / squeeze), false);
+    if (room.pressure >= 2) await this.#squeeze(room, 1, true);
+    return room.pressure === 0;
+  }
+
+  /** Lets ever younger events go until it is enough. @returns the share of the ages that was kept */
+  async #squeeze(room: Shortage, from: number, undelivered: boolean): Promise<number> {
+    const { committer } = this.#options;
+    for (let share = from; ;) {
+      this.#demand = { ages: shortened(this.policy, share), undelivered };
+      const largest = await this.#largest();
+      // What comes after a snapshot is not touched, so that is to be near the end.
+      for (const { compactor } of largest) compactor.log.snapshot();
+      await committer.flush();
+      const forgotten = await this.#pass(largest);
+      if (forgotten > 0) await committer.store.reclaim();
+      await room.measure();
+      const isEnough = undelivered ? room.pressure < 2 : room.pressure === 0;
+      const least = room.pressure === 1 ? shareWhenTight : 0;
+      if (isEnough || share <= least || this.#closed) return share;
+      const oldestMs = Math.max(0, ...largest.map(({ compactor }) => compactor.oldestMs));
+      const next = Math.min(share, oldestMs / leastAge(this.policy)) * squeeze;
+      share = Math.max(least, next < shareMin ? 0 : next);
+    }
+  }
+
+  /** The logs that have more than their part of the disk. */
+  async #largest(): Promise<Member[]> {
+    const sized: { readonly member: Member; readonly bytes: number }[] = [];
+    for (const member of this.#members.values()) {
+      const { segmentBytes, blockBytes } = await this.#options.committer.store.shape(member.compactor.log.id);
+      sized.push({ member, bytes: segmentBytes + blockBytes });
+    }
+    const mean = sized.reduce((sum, { bytes }) => sum + bytes, 0) / sized.length;
+    return sized.filter(({ bytes }) => bytes >= mean).map(({ member }) => member);
+  }
+
+  /** One pass over each of these logs. @returns how many events were let go */
+  async #pass(members: readonly Member[]): Promise<number> {
+    const { committer, environment } = this.#options;
+    const { clock } = environment;
+    let forgotten = 0;
+    for (const member of members) {
+      const { compactor, said } = member;
+      const { log } = compactor;
+      const acks = said();
+      member.acks = acks === "all" ? acks : await knownAcks(committer, log.id, acks);
+      for (let goesOn = true; goesOn && !this.#closed && this.#members.get(log) === member;) {
+        const began = clock.monotonic();
+        goesOn = await compactor.slice();
+        const isShort = (this.#options.room?.pressure ?? 0) >= 2;
+        await this.#pause(this.#isBusy && !isShort ? (clock.monotonic() - began) * pauseFactor : 0);
+        this.#isBusy = false;
+      }
+      if (this.#closed || this.#members.get(log) !== member) continue;
+      forgotten += compactor.forgotten;
+      if (compactor.forgotten > 0) await pruneHistory(log, committer);
+    }
+    return forgotten;
+  }
+
+  #pause(ms: number): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    const { timers } = this.#options.environment;
+    return new Promise((resolve) => {
+      this.#endPause = resolve;
+      if (ms > 0) this.#cancelPause = timers.after(ms, resolve);
+      else timers.soon(resolve);
+    });
+  }
+
+  /** Resolves when the slice under way is done. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const stop of this.#stops) stop();
+    this.#cancelWait?.();
+    this.#cancelPause?.();
+    this.#endPause?.();
+    await this.#running;
+    for (const { compactor } of this.#members.values()) compactor.close();
+    this.#members.clear();
+  }
+}

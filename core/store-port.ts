@@ -56,7 +56,7 @@ export interface Store {
    * take as much room as there is in the store meanwhile, and goes on beside commits.
    */
   reclaim(): Promise<void>;
-  /** Bytes on the disk, roughly. */
+  /** Bytes on the disk, also of what waits there to be put in order. Cheap enough to ask often. */
   sizeBytes(): Promise<number>;
   /** Waits for commits under way. Idempotent. */
   close(): Promise<void>;

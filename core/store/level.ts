@@ -5,8 +5,7 @@
  * Nothing LevelDB returns is believed before its seal fits: it skips damage in its write-ahead log without a word, and
  * does not look at the checksums of its tables when it reads them.
  */
-import { access, mkdir, readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { access, mkdir, readdir } from "node:fs/promises";
 import { Level } from "level";
 import { TidemarkError, hasCode } from "../errors.ts";
 import type { Incarnation, LogId } from "../event.ts";
@@ -45,6 +44,7 @@ import {
 import { packBlock } from "./block-record.ts";
 import { BlockCache } from "./block-cache.ts";
 import { checkBlock } from "./block.ts";
+import { DirectorySize } from "./directory-size.ts";
 import { shapeOf } from "./level-shape.ts";
 import { BatchWriter, blockQuality } from "./level-write.ts";
 import { allRows, beginErasing, compact, eraseLog, erasingLogs } from "./level-rows.ts";
@@ -79,6 +79,7 @@ export class LevelStore implements Store {
   #turn: Promise<void> = Promise.resolve();
   #closing = false;
   readonly #blocks = new BlockCache();
+  readonly #size: DirectorySize;
   #nextArrival = 1;
   #waitingBytes = 0;
   /** Settles with the newest commit; never rejects. */
@@ -89,6 +90,7 @@ export class LevelStore implements Store {
   /** @param directory made, for this user only, when it is not there */
   constructor(directory: string, options: LevelStoreOptions = {}) {
     this.directory = directory;
+    this.#size = new DirectorySize(directory);
     this.#sync = options.unsafeNoSync !== true;
   }
 
@@ -346,14 +348,8 @@ export class LevelStore implements Store {
     }
   }
 
-  async sizeBytes(): Promise<number> {
-    let total = 0;
-    for (const name of await readdir(this.directory)) {
-      // LevelDB deletes files while this looks at them.
-      const file = await stat(join(this.directory, name)).catch(() => undefined);
-      total += file?.size ?? 0;
-    }
-    return total;
+  sizeBytes(): Promise<number> {
+    return this.#size.measure();
   }
 
   #readFrom(index: Index, number: number, maxBytes: number): Promise<ReadRecord[]> {

@@ -27,6 +27,7 @@ export class Committer {
   #scheduled = false;
   #failure: TidemarkError | undefined;
   #failureListeners: (() => void)[] = [];
+  #commitListeners: ((bytes: number) => void)[] = [];
 
   constructor(store: Store, timers: Timers) {
     this.store = store;
@@ -107,6 +108,7 @@ export class Committer {
         // Until all sources have heard, none is asked again.
         for (const source of sources) source.committed();
         this.#running = undefined;
+        if (this.#commitListeners.length > 0) this.#tellCommitted(batch);
         // What came while this commit ran has waited long enough.
         if (this.#isDirty) void this.#run();
       },
@@ -126,6 +128,18 @@ export class Committer {
     this.#failure = failure;
     for (const source of new Set([...sources, ...this.#waiting])) source.failed(failure);
     for (const listener of this.#failureListeners) listener();
+  }
+
+  #tellCommitted({ segments, blocks = [] }: StoreBatch): void {
+    let bytes = 0;
+    for (const { segment } of segments) bytes += segment.length;
+    for (const { packed } of blocks) bytes += packed?.length ?? 0;
+    for (const listener of this.#commitListeners) listener(bytes);
+  }
+
+  /** Called after each commit, with about how many bytes it wrote. */
+  onCommitted(listener: (bytes: number) => void): void {
+    this.#commitListeners.push(listener);
   }
 
   /** Called once, when the store has failed. The process then closes it, opens it again, and rebuilds. */

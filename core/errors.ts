@@ -14,6 +14,7 @@ export const errorCodes = {
   LOG_GAP: "a sequence number is missing",
   LOG_FORKED: "two histories carry the same origin and sequence",
   DISK_FULL: "there is no room left on the disk",
+  LOG_FULL: "the log is at its limit, or the disk too full for it to take more",
   SNAPSHOT_INVALID: "a snapshot can't be used; the log is replayed instead",
   BACKUP_INVALID: "a backup is cut short, damaged, or no backup at all",
   EXPORT_UNKNOWN: "the file is not an export of a log",

@@ -1,5 +1,6 @@
 import type { Committer } from "./committer.ts";
-import type { Event, LogId, Side } from "./event.ts";
+import type { TidemarkError } from "./errors.ts";
+import type { Draft, Event, LogId, Side } from "./event.ts";
 import type { Range } from "./history.ts";
 import type { Digest, Environment } from "./ports.ts";
 import type { Segment } from "./segment.ts";
@@ -14,6 +15,8 @@ export interface LogOptions {
   readonly macKey?: Uint8Array | undefined;
   /** Which side may author which event. What may not is kept, and never applied. */
   readonly mayApply?: ((event: Event) => boolean) | undefined;
+  /** Why there is no room for these now; undefined where there is. Not asked for what the log appends of itself. */
+  readonly refuses?: ((drafts: readonly Draft[]) => TidemarkError | undefined) | undefined;
   readonly onProgress?: ((events: number) => void) | undefined;
   /** A checkpoint is written after so many events. */
   readonly checkpointEvery?: number | undefined;

@@ -157,6 +157,8 @@ export class Log implements Replica, CommitSource {
       if (done !== undefined) this.#options.environment.timers.soon(done);
       return [];
     }
+    const refusal = this.#options.refuses?.(drafts);
+    if (refusal !== undefined) throw refusal;
     const time = this.#clock.now();
     for (const correction of this.#clock.takeCorrections()) this.#stage([correction], time);
     return this.#stage(drafts, time, done);

@@ -28,6 +28,31 @@ export interface Digest {
   crc32(bytes: Uint8Array): number;
 }
 
+export interface DiskSpace {
+  /** What this process may still take. */
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+/** The disk that a store is on. */
+export interface Disk {
+  /** @throws what the system says */
+  space(): Promise<DiskSpace>;
+}
+
+/** A file that only takes up room, beside the store: given up when the disk is full, so that the store goes on. */
+export interface Reserve {
+  readonly sizeBytes: number;
+  /** Whether all of it is there. */
+  isKept(): Promise<boolean>;
+  /** Writes it. @throws what the system says, or that it was stopped: nothing of it is left then */
+  keep(): Promise<void>;
+  /** Stops writing it. Resolves when nothing is under way. */
+  stop(): Promise<void>;
+  /** Takes it away, also while it is being written. @returns whether any of it was there */
+  giveUp(): Promise<boolean>;
+}
+
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 export interface Logger {

@@ -16,7 +16,7 @@ export interface Replica {
   /**
    * Stages events of this side, all in one segment, and returns their ids at once. `done` is called when they are
    * durable (after the fsync) and visible in `registers`; or with the error, in which case the log is closed.
-   * @throws LOG_OVERLOADED, LOG_CLOSED, EVENT_TOO_LARGE: nothing was staged
+   * @throws LOG_OVERLOADED, LOG_FULL, LOG_CLOSED, EVENT_TOO_LARGE: nothing was staged
    */
   append(drafts: readonly Draft[], done?: (error?: TidemarkError) => void): readonly EventId[];
   /** As `append`; resolves when durable. */

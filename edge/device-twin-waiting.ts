@@ -55,7 +55,7 @@ export class WaitingCommands {
       return;
     }
     if (this.count === 0) {
-      this.#logger.log("warn", "the log is behind, so publishers are slowed", {});
+      this.#logger.log("warn", "the log takes no more now, so publishers are slowed", {});
       this.#retryLater();
     }
     this.#queue.push(waiting);
@@ -82,7 +82,7 @@ export class WaitingCommands {
     this.#queue = [];
     this.#first = 0;
     this.#cancelRetry?.();
-    this.#logger.log("info", "the log has caught up, and publishers go on", {});
+    this.#logger.log("info", "the log takes more again, and publishers go on", {});
   }
 
   close(): void {

@@ -220,7 +220,7 @@ export class DeviceTwin implements CommandReceiver {
     try {
       this.#options.replica.append(drafts, done);
     } catch (error) {
-      if (hasCode(error, "LOG_OVERLOADED")) return false;
+      if (hasCode(error, "LOG_OVERLOADED") || hasCode(error, "LOG_FULL")) return false;
       if (hasCode(error, "EVENT_TOO_LARGE")) {
         return this.#refuse(command, eventId, { code: 400, reason: messageOf(error) }, done);
       }

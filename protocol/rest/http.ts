@@ -145,6 +145,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   SHUTTING_DOWN: 503,
   NOT_REACHABLE: 503,
   DISK_FULL: 507,
+  LOG_FULL: 507,
 };
 
 /** The `Status` of a thrown error. Its code goes in `details.causes`; of an unforeseen error nothing is told. */

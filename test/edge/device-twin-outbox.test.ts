@@ -31,8 +31,8 @@ t.test("a log that has no room slows publishers, keeps their order, and says so 
     ],
   );
   t.same(lines, [
-    "warn: the log is behind, so publishers are slowed",
-    "info: the log has caught up, and publishers go on",
+    "warn: the log takes no more now, so publishers are slowed",
+    "info: the log takes more again, and publishers go on",
   ]);
 });
 

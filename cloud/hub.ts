@@ -6,7 +6,7 @@ import type { Incarnation } from "../core/event.ts";
 import type { Log } from "../core/log.ts";
 import type { Environment } from "../core/ports.ts";
 import type { Compressor } from "../protocol/link/batch.ts";
-import { type Answer, Endpoint } from "../protocol/link/endpoint.ts";
+import { type Answer, Endpoint, type LinkRoom } from "../protocol/link/endpoint.ts";
 import { type BootHistory, decideBoot, noBoots } from "../protocol/link/forks.ts";
 import type { Hello } from "../protocol/link/frames.ts";
 import type { Acceptance, Closed, Refusal } from "../protocol/link/session.ts";
@@ -21,6 +21,8 @@ export interface HubOptions {
   /** Opens the log of a node, once. */
   readonly nodeLog: (node: string) => Promise<Log>;
   readonly compressor?: Compressor;
+  /** While it is full, nodes are asked to wait. */
+  readonly room?: LinkRoom | undefined;
 }
 
 export type LinkState = "Connected" | "Disconnected" | "Forked";
@@ -81,7 +83,7 @@ export class CloudHub {
 
   /** Takes a connection whose certificate is `node`'s. */
   accept(transport: Transport, node: string): void {
-    const { environment, product, compressor } = this.#options;
+    const { environment, product, compressor, room } = this.#options;
     if (this.#closing) {
       transport.close("SHUTTING_DOWN");
       return;
@@ -105,6 +107,7 @@ export class CloudHub {
         return this.#verify(node, { endpoint, arrival }, log, peer as Hello);
       },
       log: () => log as Log,
+      room,
       onEstablished: () => {
         this.#changed(link, "Connected", undefined);
         environment.logger.log("info", "a node connected", { node });

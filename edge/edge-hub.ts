@@ -5,7 +5,7 @@ import type { Log } from "../core/log.ts";
 import type { Environment } from "../core/ports.ts";
 import { reconnectDelayMs } from "../protocol/link/backoff.ts";
 import type { Compressor } from "../protocol/link/batch.ts";
-import { type Answer, Endpoint } from "../protocol/link/endpoint.ts";
+import { type Answer, Endpoint, type LinkRoom } from "../protocol/link/endpoint.ts";
 import type { Statement } from "../protocol/link/frames.ts";
 import type { Closed } from "../protocol/link/session.ts";
 import { type LinkMemory, compareOwn, emptyMemory, noteNamed, stateLog } from "../protocol/link/statement.ts";
@@ -21,6 +21,8 @@ export interface EdgeHubOptions {
   /** @throws NOT_REACHABLE, CERTIFICATE_MISSING, CERTIFICATE_REFUSED */
   readonly dial: () => Promise<Transport>;
   readonly compressor?: Compressor;
+  /** While it is full, the cloud is asked to wait. */
+  readonly room?: LinkRoom | undefined;
 }
 
 export interface EdgeLink {
@@ -95,7 +97,7 @@ export class EdgeHub {
 
   /** @throws what the log failed with */
   async #begin(transport: Transport): Promise<void> {
-    const { environment, node, bootId, product, log, compressor } = this.#options;
+    const { environment, node, bootId, product, log, compressor, room } = this.#options;
     // What is on its way to the disk is a part of what this side says it has.
     await log.settled();
     const statement = await stateLog(log, this.#memory);
@@ -117,6 +119,7 @@ export class EdgeHub {
       },
       verify: (peer) => this.#verify(peer),
       log: () => log,
+      room,
       onEstablished: () => {
         this.#established();
       },

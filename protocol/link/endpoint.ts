@@ -8,6 +8,7 @@ import type { Incarnation } from "../../core/event.ts";
 import type { Log } from "../../core/log.ts";
 import { accountLost } from "../../core/log-repair.ts";
 import type { Environment } from "../../core/ports.ts";
+import type { Room } from "../../core/room.ts";
 import type { Segment } from "../../core/segment.ts";
 import type { Transport } from "../transport.ts";
 import type { Hello, Welcome } from "./frames.ts";
@@ -26,6 +27,9 @@ import {
 
 const tickMs = 1000;
 
+/** What a link needs of `Room`. */
+export type LinkRoom = Pick<Room, "isFull" | "onChange">;
+
 /** The answer to the peer's hello or welcome. */
 export type Answer =
   | { readonly kind: "accept"; readonly acceptance?: Acceptance }
@@ -41,6 +45,8 @@ export interface EndpointOptions {
    */
   readonly verify: (peer: Hello | Welcome) => Promise<Answer>;
   readonly log: () => Log;
+  /** Without one there is always room. */
+  readonly room?: LinkRoom | undefined;
   readonly onEstablished?: (peer: Hello | Welcome) => void;
   /** The peer has this much of an origin durable. */
   readonly onAcked?: (origin: Incarnation, seq: number) => void;
@@ -56,6 +62,7 @@ export class Endpoint {
   #closed = false;
   #cancelTick: (() => void) | undefined;
   #stopFollowing: (() => void) | undefined;
+  #stopMinding: (() => void) | undefined;
   #heard: number;
   #peer: Hello | Welcome | undefined;
 
@@ -66,7 +73,12 @@ export class Endpoint {
   }
 
   open(): void {
-    const { transport } = this.#options;
+    const { transport, room } = this.#options;
+    if (room !== undefined) {
+      const noteRoom = (): void => this.#take({ kind: "room", isFull: room.isFull });
+      this.#stopMinding = room.onChange(noteRoom);
+      noteRoom();
+    }
     // Messages may have come already: they are the session's once it is open.
     this.#tickLater();
     this.#take({ kind: "open" });
@@ -257,6 +269,7 @@ export class Endpoint {
     this.#closed = true;
     this.#cancelTick?.();
     this.#stopFollowing?.();
+    this.#stopMinding?.();
     this.#options.transport.close(closed.code);
     this.#options.onClosed(closed);
   }

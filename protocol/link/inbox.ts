@@ -4,7 +4,7 @@
  * Credit. The receiver grants `window` bytes beyond what it has released, and releases a segment's bytes when it is
  * durable. The bytes of a large segment, which may be more than the window, are released as its parts come, because
  * its memory is bounded by itself; but not while an earlier large one still waits for the disk. So no more is held
- * than the window and two large segments.
+ * than the window and two large segments. While this side has no room it grants nothing more, and acks go on.
  */
 import { TidemarkError } from "../../core/errors.ts";
 import { type Incarnation, type Side, sideOf } from "../../core/event.ts";
@@ -69,6 +69,7 @@ export class Inbox {
   #granted = 0;
   #received = 0;
   #released = 0;
+  #isWithheld = false;
 
   constructor(options: InboxOptions) {
     this.#options = options;
@@ -142,11 +143,16 @@ export class Inbox {
    * go on, because it may cut a part as small as its credit.
    */
   ack(): AckFrame | undefined {
-    const credit = this.#options.window + this.#released;
+    const credit = this.#isWithheld ? this.#granted : this.#options.window + this.#released;
     const due = credit - this.#granted;
     const worthwhile = this.#reassembly === undefined ? 1 : this.#options.window / 4;
     if (!this.#ackDue && due < worthwhile) return undefined;
     return { type: "ack", credit, durable: [...this.#unacked] };
+  }
+
+  /** Grants nothing more, or what is due again. */
+  withhold(isWithheld: boolean): void {
+    this.#isWithheld = isWithheld;
   }
 
   /** The ack has been handed to the socket. */

@@ -114,6 +114,8 @@ export type Input =
   | { readonly kind: "read"; readonly origin: Incarnation; readonly segments: readonly StoredBytes[] }
   /** Delivered segments of an origin are durable up to `seq`. */
   | { readonly kind: "durable"; readonly origin: Incarnation; readonly seq: number }
+  /** Whether the log takes more of the peer: while it is full, the peer is granted nothing. At any time. */
+  | { readonly kind: "room"; readonly isFull: boolean }
   /** The socket was full, and has room again. */
   | { readonly kind: "writable" }
   | { readonly kind: "lost"; readonly reason?: string };
@@ -158,6 +160,7 @@ export interface Session {
   sentMs: number;
   /** The peer's first ack may come before this side has verified it. */
   earlyCredit: number;
+  isFull: boolean;
   /** How far own origins have grown while the session was not established. */
   readonly ends: Map<Incarnation, number>;
   partial: PartialSegment | undefined;
@@ -172,6 +175,7 @@ export function createSession(options: SessionOptions): Session {
     heardMs: 0,
     sentMs: 0,
     earlyCredit: 0,
+    isFull: false,
     ends: new Map(),
     partial: options.role === "node" ? options.log.partial : undefined,
   };
@@ -233,6 +237,10 @@ function take(session: Session, input: Input, nowMs: number, out: Output[]): voi
       return;
     case "durable":
       if (phase.name === "established") phase.inbox.durable(input.origin, input.seq);
+      return;
+    case "room":
+      session.isFull = input.isFull;
+      if (phase.name === "established") phase.inbox.withhold(input.isFull);
       return;
     case "lost":
       finish(session, { by: "transport", message: input.reason ?? "the connection is gone" }, out);
@@ -344,6 +352,7 @@ function establish(
   const { digest, compressor, windowBytes: window = defaultWindowBytes, role: side } = options;
   const common = { side, peer, digest, compressor, incarnation: log.incarnation, holdings: log.holdings };
   const inbox = new Inbox({ ...common, peerGeneration, window, partial: log.partial });
+  inbox.withhold(session.isFull);
   const outbox = new Outbox({ ...common, generation, ends });
   outbox.acked({ type: "ack", credit: session.earlyCredit, durable: [] });
   if (accepted !== undefined) {

@@ -1,4 +1,5 @@
-import type { NodeRow, StatusRow } from "../protocol/rest/status-api.ts";
+import { sizeText } from "../core/size.ts";
+import type { NodeRow, RetentionRow, StatusRow } from "../protocol/rest/status-api.ts";
 import type { Paint } from "./paint.ts";
 import { type Cell, facts, table } from "./table.ts";
 import { ageSince, count } from "./text.ts";
@@ -26,6 +27,7 @@ export function statusText(status: StatusRow, options: StatusTextOptions): strin
         ["data", status.dataDir],
         ["pid", runs ? String(status.pid) : undefined],
         ...Object.entries(status.addresses),
+        ["log", logText(status.retention)],
         ["queues", queues.length === 0 ? undefined : queues.join(", ")],
       ],
       options,
@@ -48,6 +50,24 @@ export function statusText(status: StatusRow, options: StatusTextOptions): strin
   if (problems.length > 0) parts.push(`\n${table(["PROBLEM", ""], problems, { paint })}`);
   return parts.join("");
 }
+
+/** The room that a running process measured. */
+function logText({ usedBytes, limitBytes, freeBytes, reserve, pressure }: RetentionRow): Cell | undefined {
+  if (pressure === undefined) return undefined;
+  const used = usedBytes === null || usedBytes === undefined ? "unknown" : sizeText(usedBytes);
+  const parts = [
+    limitBytes === null || limitBytes === undefined
+      ? `${used}, no limit`
+      : `${used} of ${sizeText(limitBytes)}`,
+    ...(freeBytes === null || freeBytes === undefined ? [] : [`${sizeText(freeBytes)} free on the disk`]),
+    reserve === true ? "reserve kept" : "no reserve",
+    ...pressureTexts[pressure],
+  ];
+  return { text: parts.join(", "), style: pressureStyles[pressure] };
+}
+
+const pressureTexts = [[], ["tight"], ["short"], ["no room left"]] as const;
+const pressureStyles = [undefined, undefined, "yellow", "red"] as const;
 
 function nodesText(nodes: readonly NodeRow[], runs: boolean, options: StatusTextOptions): string {
   if (nodes.length === 0) return "No nodes yet. Let one in with: npx tidemark cert issue --node NAME\n";

@@ -1,7 +1,9 @@
 /** The cloud as a process: LevelDB, certificates, the link's listener and the API's. */
 import { join } from "node:path";
-import type { TidemarkError } from "../core/errors.ts";
+import { type TidemarkError, hasCode } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
 import type { Logger } from "../core/ports.ts";
+import { Room } from "../core/room.ts";
 import { LevelStore } from "../core/store/level.ts";
 import { openedSoundly } from "../core/store/opened-soundly.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
@@ -10,6 +12,7 @@ import { backupOf } from "../protocol/adapters/backup-source.ts";
 import { brotli } from "../protocol/adapters/brotli.ts";
 import { Closers } from "../protocol/adapters/closers.ts";
 import { deriveKey } from "../protocol/adapters/credentials.ts";
+import { ReserveFile, diskOf, giveUpReserve } from "../protocol/adapters/disk.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
 import { type HttpListener, listenHttp } from "../protocol/adapters/http.ts";
 import { refuseImported } from "../protocol/adapters/import-file.ts";
@@ -30,6 +33,8 @@ import {
   keepsEverything,
   logRows,
   nodeRow,
+  roomProblems,
+  roomRow,
   serveStatus,
 } from "../protocol/rest/status-api.ts";
 import { productVersion } from "../protocol/version.ts";
@@ -46,6 +51,8 @@ export interface CloudProcessOptions {
   readonly apiPort: number;
   /** Names and addresses at which nodes reach this cloud, beside this machine's own. */
   readonly advertiseAddresses: readonly string[];
+  /** What its log may take on the disk; without one, as much as there is. */
+  readonly logLimitBytes?: number | undefined;
   readonly logger: Logger;
   /** Events replayed so far, while it opens. */
   readonly onProgress?: (events: number) => void;
@@ -74,6 +81,7 @@ export async function startCloud(options: CloudProcessOptions): Promise<RunningC
   } catch (error) {
     // Why it did not start says more than what went wrong on the way back.
     await closers.close().catch(() => undefined);
+    if (hasCode(error, "DISK_FULL")) await giveUpReserve(directory, options.logger);
     throw error;
   }
 }
@@ -83,7 +91,15 @@ async function start(
   directory: string,
   closers: Closers,
 ): Promise<RunningCloud> {
-  const { host, linkPort, apiPort, advertiseAddresses, logger, onProgress } = options;
+  const {
+    host,
+    linkPort,
+    apiPort,
+    advertiseAddresses,
+    logLimitBytes: limitBytes,
+    logger,
+    onProgress,
+  } = options;
   await refuseImported(directory);
   const pkiDir = join(directory, "pki");
   const authority = await ensureAuthority(pkiDir);
@@ -93,22 +109,24 @@ async function start(
   const store = new LevelStore(join(directory, "log"));
   await store.open();
   closers.add(() => store.close());
+  const reserve = new ReserveFile(directory);
+  const room = await Room.open({ environment, store, disk: diskOf(directory), reserve, limitBytes });
+  closers.add(() => room.close());
   let fail: (error: TidemarkError) => void = () => {};
   const failed = new Promise<TidemarkError>((resolve) => (fail = resolve));
   const cloud = await Cloud.open({
     environment,
     store,
+    room,
     macKey: deriveKey(authority.key, "segment-mac"),
     product: productVersion,
     compressor: brotli,
     noteAdmission: (node, admission) => writeAdmission(pkiDir, node, admission),
-    onFailure: (error) => {
-      fail(error);
-    },
+    onFailure: (failure) => void room.failed(failure).then(() => fail(failure)),
     ...(onProgress && { onProgress }),
   });
   closers.add(() => cloud.close());
-  const view: View = { cloud, store, directory, dataDir: options.dataDir, addresses: {} };
+  const view: View = { cloud, room, store, directory, dataDir: options.dataDir, addresses: {} };
   const api: HttpListener = await listenHttp({
     host,
     port: apiPort,
@@ -139,6 +157,7 @@ async function start(
 
 interface View {
   readonly cloud: Cloud;
+  readonly room: Room;
   readonly store: LevelStore;
   readonly directory: string;
   readonly dataDir: string;
@@ -176,13 +195,20 @@ function handlerOf(view: View): HttpHandler {
   };
 }
 
+function missing({ id, problems }: Log): StatusRow["problems"] {
+  return problems.map(({ code, origin, from, to }) => ({
+    code,
+    message: `the log of ${id} lacks ${origin ?? "positions"} ${from} to ${to}`,
+  }));
+}
+
 function backup({ cloud, store, directory }: View): AsyncIterable<Uint8Array> {
   const { clock, digest } = cloud.environment;
   const manifest = { side: "cloud", node: undefined, product: productVersion, time: clock.now() } as const;
   return backupOf({ manifest, directory, store, digest });
 }
 
-function statusOf({ cloud, dataDir, addresses }: View): StatusRow {
+function statusOf({ cloud, room, dataDir, addresses }: View): StatusRow {
   const logs = [...cloud.logs()];
   const unknown = {
     state: "Disconnected" as const,
@@ -198,13 +224,8 @@ function statusOf({ cloud, dataDir, addresses }: View): StatusRow {
     addresses,
     nodes: [...cloud.nodes].map(([name, log]) => nodeRow(name, log, cloud.hub.link(name) ?? unknown)),
     queues: { waitingBytes: logs.reduce((sum, log) => sum + log.waitingBytes, 0) },
-    retention: keepsEverything,
-    problems: logs.flatMap((log) =>
-      log.problems.map(({ code, origin, from, to }) => ({
-        code,
-        message: `the log of ${log.id} lacks ${origin ?? "positions"} ${from} to ${to}`,
-      })),
-    ),
+    retention: { ...keepsEverything, ...roomRow(room) },
+    problems: [...roomProblems(room), ...logs.flatMap(missing)],
     logs: logRows(logs),
   };
 }

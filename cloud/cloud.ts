@@ -5,13 +5,14 @@
 import { identityName } from "../core/checkpoint.ts";
 import { Committer } from "../core/committer.ts";
 import { TidemarkError } from "../core/errors.ts";
-import { type Event, type LogId, clusterLog, nodeLog, nodeOfLog, sideOf } from "../core/event.ts";
+import { type Draft, type Event, type LogId, clusterLog, nodeLog, nodeOfLog, sideOf } from "../core/event.ts";
 import { originOpened, originReset } from "../core/generations.ts";
 import { Forgetting, type ForgettingPace } from "../core/forgetting.ts";
 import { HistoryIndex } from "../core/history-index.ts";
-import { Log } from "../core/log.ts";
+import { Log, type LogOptions } from "../core/log.ts";
 import { Merging, type MergingPace } from "../core/merging.ts";
 import type { Environment } from "../core/ports.ts";
+import type { Room } from "../core/room.ts";
 import type { Store } from "../core/store-port.ts";
 import { checkAuthority } from "../protocol/link/authority.ts";
 import type { Compressor } from "../protocol/link/batch.ts";
@@ -21,7 +22,7 @@ import { ConflictReactor } from "./conflict-reactor.ts";
 import { type DeviceController, createDeviceController } from "./device-controller.ts";
 import { CloudDevices } from "./devices.ts";
 import { CloudHub } from "./hub.ts";
-import { Membership, firstAdmission } from "./membership.ts";
+import { Membership, firstAdmission, isMembership } from "./membership.ts";
 import { readVersionBase } from "./version-base.ts";
 
 export interface CloudOptions {
@@ -33,6 +34,8 @@ export interface CloudOptions {
   /** Version of the product. */
   readonly product: string;
   readonly compressor?: Compressor;
+  /** Without one there is always room. */
+  readonly room?: Room | undefined;
   /** How logs are merged in the background. */
   readonly merging?: MergingPace | undefined;
   /** What is kept for how long. */
@@ -75,9 +78,12 @@ export class Cloud {
 
   /** @throws FORMAT_NEWER and what the store throws */
   static async open(options: CloudOptions): Promise<Cloud> {
-    const { store, environment } = options;
+    const { store, environment, room } = options;
     const committer = new Committer(store, environment.timers);
-    const cluster = await Log.open({ id: clusterLog, side: "cloud", committer, environment });
+    if (room !== undefined) committer.onCommitted((bytes) => room.noteCommitted(bytes));
+    // To remove a node makes room: it is never too late for that.
+    const refuses = refusalBy(room, (draft) => !isMembership(draft));
+    const cluster = await Log.open({ id: clusterLog, side: "cloud", committer, environment, refuses });
     const cloud = new Cloud(options, { committer, cluster, versionBase: await readVersionBase(store) });
     try {
       await cloud.#begin();
@@ -108,6 +114,7 @@ export class Cloud {
       environment,
       product,
       nodeLog: (node) => this.nodeLog(node),
+      room: options.room,
       ...(compressor && { compressor }),
     });
     committer.onFailure(() => onFailure?.(committer.failure as TidemarkError));
@@ -230,6 +237,7 @@ export class Cloud {
       environment: this.#options.environment,
       macKey: this.#options.macKey,
       mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
+      refuses: refusalBy(this.#options.room),
       onProgress: this.#options.onProgress,
     });
     const conflicts = new ConflictReactor({
@@ -294,6 +302,13 @@ export class Cloud {
     if (this.#committer.failure !== undefined) return;
     for (const log of this.logs()) await log.close();
   }
+}
+
+function refusalBy(
+  room: Room | undefined,
+  isSubject: (draft: Draft) => boolean = () => true,
+): LogOptions["refuses"] {
+  return room && ((drafts) => (room.isFull ? room.refusal(drafts.filter(isSubject)) : undefined));
 }
 
 /** Whether a segment says what the cloud had said before: what it had lost, or what is to count of it. */

@@ -5,7 +5,7 @@
  * that all certificates it ever got are refused, also those that this cloud has never seen. A certificate of the new
  * admission, once it is shown, admits the node again.
  */
-import type { Body, Event } from "../core/event.ts";
+import type { Body, Draft, Event } from "../core/event.ts";
 import type { Log } from "../core/log.ts";
 import { currentLife } from "../core/registers.ts";
 import { rfc3339 } from "../core/time.ts";
@@ -14,6 +14,11 @@ const nodeRemoved = "node.removed";
 const nodeAdmitted = "node.admitted";
 const prefix = "memberships/";
 const slot = "membership";
+
+/** Whether an append is about who is a node here. */
+export function isMembership({ key }: Pick<Draft, "key">): boolean {
+  return key.startsWith(prefix);
+}
 
 /** The admission of a node's first certificate. */
 export const firstAdmission = 1;

@@ -1,8 +1,9 @@
 /** A node as a process: LevelDB, the MQTT broker, the local API, and the way to the cloud. */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import type { TidemarkError } from "../core/errors.ts";
+import { type TidemarkError, hasCode } from "../core/errors.ts";
 import type { Logger } from "../core/ports.ts";
+import { Room } from "../core/room.ts";
 import { LevelStore } from "../core/store/level.ts";
 import { openedSoundly } from "../core/store/opened-soundly.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
@@ -10,6 +11,7 @@ import { backupOf } from "../protocol/adapters/backup-source.ts";
 import { brotli } from "../protocol/adapters/brotli.ts";
 import { Closers } from "../protocol/adapters/closers.ts";
 import { readNodeFiles } from "../protocol/adapters/credentials.ts";
+import { ReserveFile, diskOf, giveUpReserve } from "../protocol/adapters/disk.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
 import { listenHttp } from "../protocol/adapters/http.ts";
 import { refuseImported } from "../protocol/adapters/import-file.ts";
@@ -28,6 +30,8 @@ import {
   keepsEverything,
   logRows,
   nodeRow,
+  roomProblems,
+  roomRow,
   serveStatus,
 } from "../protocol/rest/status-api.ts";
 import { productVersion } from "../protocol/version.ts";
@@ -45,6 +49,8 @@ export interface EdgeProcessOptions {
   readonly mqttPort: number;
   /** Of the local API, on 127.0.0.1. */
   readonly apiPort: number;
+  /** What its log may take on the disk; without one, as much as there is. */
+  readonly logLimitBytes?: number | undefined;
   readonly logger: Logger;
   /** Events replayed so far, while it opens. */
   readonly onProgress?: (events: number) => void;
@@ -64,32 +70,37 @@ const dialTimeoutMs = 10_000;
 export async function startEdge(options: EdgeProcessOptions): Promise<RunningEdge> {
   checkNodeName(options.node);
   const closers = new Closers();
-  const log = join(options.dataDir, "edge", options.node, "log");
+  const directory = join(options.dataDir, "edge", options.node);
   try {
-    return await openedSoundly(log, closers, () => start(options, closers));
+    return await openedSoundly(join(directory, "log"), closers, () => start(options, closers));
   } catch (error) {
     // Why it did not start says more than what went wrong on the way back.
     await closers.close().catch(() => undefined);
+    if (hasCode(error, "DISK_FULL")) await giveUpReserve(directory, options.logger);
     throw error;
   }
 }
 
 async function start(options: EdgeProcessOptions, closers: Closers): Promise<RunningEdge> {
-  const { node, mqttHost, mqttPort, apiPort, logger, onProgress } = options;
+  const { node, mqttHost, mqttPort, apiPort, logLimitBytes: limitBytes, logger, onProgress } = options;
   const directory = join(options.dataDir, "edge", node);
   await refuseImported(directory);
+  const environment = nodeEnvironment(logger, nodeDigest);
   const store = new LevelStore(join(directory, "log"));
   await store.open();
   closers.add(() => store.close());
+  const reserve = new ReserveFile(directory);
+  const room = await Room.open({ environment, store, disk: diskOf(directory), reserve, limitBytes });
+  closers.add(() => room.close());
   let fail: (error: TidemarkError) => void = () => {};
   const failed = new Promise<TidemarkError>((resolve) => (fail = resolve));
   const dialling = new AbortController();
   const bus = createEventBus({ host: mqttHost, port: mqttPort, logger });
-  const environment = nodeEnvironment(logger, nodeDigest);
   const edge = await Edge.open({
     environment,
     node,
     store,
+    room,
     bus,
     // Read at each try, so that a certificate that is put there is used without a restart.
     dial: async () => {
@@ -100,9 +111,7 @@ async function start(options: EdgeProcessOptions, closers: Closers): Promise<Run
     bootId: randomUUID(),
     product: productVersion,
     compressor: brotli,
-    onFailure: (error) => {
-      fail(error);
-    },
+    onFailure: (failure) => void room.failed(failure).then(() => fail(failure)),
     ...(onProgress && { onProgress }),
   });
   closers.add(() => edge.close());
@@ -116,7 +125,7 @@ async function start(options: EdgeProcessOptions, closers: Closers): Promise<Run
     const manifest = { side: "node", node, product: productVersion, time: environment.clock.now() } as const;
     return backupOf({ manifest, directory, store, digest: environment.digest });
   };
-  const view: View = { edge, bus, backup, dataDir: options.dataDir, addresses: {} };
+  const view: View = { edge, room, bus, backup, dataDir: options.dataDir, addresses: {} };
   const api = await listenHttp({ host: "127.0.0.1", port: apiPort, handler: handlerOf(view), logger });
   closers.add(() => api.close());
   await edge.start();
@@ -132,6 +141,7 @@ async function start(options: EdgeProcessOptions, closers: Closers): Promise<Run
 
 interface View {
   readonly edge: Edge;
+  readonly room: Room;
   readonly bus: EventBus;
   readonly backup: () => AsyncIterable<Uint8Array>;
   readonly dataDir: string;
@@ -165,7 +175,7 @@ function handlerOf(view: View): HttpHandler {
   };
 }
 
-function statusOf({ edge, bus, dataDir, addresses }: View): StatusRow {
+function statusOf({ edge, room, bus, dataDir, addresses }: View): StatusRow {
   const { link } = edge.hub;
   const { log } = edge;
   const problems = log.problems.map(({ code, origin, from, to }) => ({
@@ -192,8 +202,8 @@ function statusOf({ edge, bus, dataDir, addresses }: View): StatusRow {
       clients: bus.counts.clients,
       dropped: bus.counts.dropped,
     },
-    retention: keepsEverything,
-    problems,
+    retention: { ...keepsEverything, ...roomRow(room) },
+    problems: [...roomProblems(room), ...problems],
     logs: logRows([log]),
   };
 }

@@ -11,6 +11,7 @@ import { Log } from "../core/log.ts";
 import { Merging, type MergingPace } from "../core/merging.ts";
 import type { Environment } from "../core/ports.ts";
 import { Outbox } from "../core/reactor.ts";
+import type { Room } from "../core/room.ts";
 import type { Store } from "../core/store-port.ts";
 import { checkAuthority } from "../protocol/link/authority.ts";
 import type { Compressor } from "../protocol/link/batch.ts";
@@ -34,6 +35,8 @@ export interface EdgeOptions {
   /** Version of the product. */
   readonly product: string;
   readonly compressor?: Compressor;
+  /** Without one there is always room. */
+  readonly room?: Room | undefined;
   /** How the log is merged in the background. */
   readonly merging?: MergingPace | undefined;
   /** What is kept for how long. */
@@ -59,14 +62,16 @@ export class Edge {
 
   /** Replays the log. The link is not up yet: `start` does that. @throws FORMAT_NEWER and what the store throws */
   static async open(options: EdgeOptions): Promise<Edge> {
-    const { environment, node, store, onProgress } = options;
+    const { environment, node, store, room, onProgress } = options;
     const committer = new Committer(store, environment.timers);
+    if (room !== undefined) committer.onCommitted((bytes) => room.noteCommitted(bytes));
     const log = await Log.open({
       id: nodeLog(node),
       side: "node",
       committer,
       environment,
       mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
+      refuses: room && ((drafts) => room.refusal(drafts)),
       onProgress,
     });
     await committer.flush();
@@ -92,6 +97,7 @@ export class Edge {
       product,
       log,
       dial,
+      room: options.room,
       ...(compressor && { compressor }),
     });
     this.forgetting = new Forgetting({ ...options.forgetting, committer, environment });

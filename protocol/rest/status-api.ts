@@ -1,6 +1,8 @@
 /** `GET /tidemark/v1/status`: what `tidemark status` shows, of the cloud and of a node. */
 import type { Log } from "../../core/log.ts";
 import { type Side, sideOf } from "../../core/event.ts";
+import type { Pressure } from "../../core/pressure.ts";
+import type { Room } from "../../core/room.ts";
 import { rfc3339 } from "../../core/time.ts";
 import { type HttpRequest, type HttpResponse, jsonResponse, statusResponse } from "./http.ts";
 import { type StatsRow, statsOf } from "./log-api.ts";
@@ -13,10 +15,35 @@ export interface StatusRow {
   readonly addresses: Readonly<Record<string, string>>;
   readonly nodes: readonly NodeRow[];
   readonly queues: Readonly<Record<string, number>>;
-  readonly retention: Readonly<Record<string, unknown>>;
+  readonly retention: RetentionRow;
   /** What keeps this process from doing its whole work, and what to do about it. */
   readonly problems: readonly { readonly code: string; readonly message: string }[];
   readonly logs: readonly StatsRow[];
+}
+
+/** What is kept, and the room that there is for it: the latter of a running process. */
+export interface RetentionRow extends Partial<RoomRow> {
+  readonly policy: unknown;
+}
+
+/** `Room`, in bytes; what is not set, or could not be measured, is null. */
+export interface RoomRow {
+  readonly limitBytes: number | null;
+  readonly usedBytes: number | null;
+  readonly freeBytes: number | null;
+  /** Whether the reserve is there. */
+  readonly reserve: boolean;
+  readonly pressure: Pressure;
+}
+
+export function roomRow({ state }: Pick<Room, "state">): RoomRow {
+  const { limitBytes = null, usedBytes = null, freeBytes = null, reserve, pressure } = state;
+  return { limitBytes, usedBytes, freeBytes, reserve, pressure };
+}
+
+/** What stands in the way of appends. */
+export function roomProblems({ problem }: Pick<Room, "problem">): StatusRow["problems"] {
+  return problem === undefined ? [] : [{ code: problem.code, message: problem.message }];
 }
 
 export interface NodeRow {

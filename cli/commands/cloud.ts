@@ -1,12 +1,14 @@
 import type { Command } from "commander";
 import { type Act, example } from "../act.ts";
 import type { Context } from "../context.ts";
+import { logLimitOption } from "../log-limit.ts";
 import { keptPort, parsePort } from "../port-option.ts";
 
 interface CloudOptions {
   readonly linkPort: number;
   readonly apiPort: number;
   readonly bindAddress: string;
+  readonly logLimit: number;
   readonly advertiseAddress?: readonly string[];
 }
 
@@ -19,12 +21,13 @@ export function addCloud(program: Command, act: Act): void {
     .option("--api-port <port>", "the API", parsePort, 6443)
     .option("--bind-address <address>", "where both listen", "0.0.0.0")
     .option("--advertise-address <addresses...>", "names and addresses by which nodes reach this machine")
+    .addOption(logLimitOption("cloud"))
     .addHelpText("after", example("npx tidemark cloud --advertise-address cloud.example.com"))
     .action(act(runCloud));
 }
 
 async function runCloud(context: Context, options: CloudOptions): Promise<number> {
-  const { bindAddress, advertiseAddress = [] } = options;
+  const { bindAddress, logLimit, advertiseAddress = [] } = options;
   let { linkPort, apiPort } = options;
   const [{ startCloud }, { stderrLogger }, { serve }] = await Promise.all([
     import("../../cloud/cloud-process.ts"),
@@ -43,6 +46,8 @@ async function runCloud(context: Context, options: CloudOptions): Promise<number
         linkPort,
         apiPort,
         advertiseAddresses: advertiseAddress,
+        // 0 is no limit.
+        logLimitBytes: logLimit || undefined,
         logger,
         onProgress,
       });

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { TidemarkError } from "../../core/errors.ts";
 import { type Act, example } from "../act.ts";
 import type { Context } from "../context.ts";
+import { logLimitOption } from "../log-limit.ts";
 import { findPlaces } from "../places.ts";
 import { keptPort, parsePort } from "../port-option.ts";
 
@@ -10,6 +11,7 @@ interface EdgeOptions {
   readonly mqttPort: number;
   readonly mqttBindAddress: string;
   readonly edgeApiPort: number;
+  readonly logLimit: number;
 }
 
 export function addEdge(program: Command, act: Act): void {
@@ -23,6 +25,7 @@ export function addEdge(program: Command, act: Act): void {
     .option("--mqtt-port <port>", "where devices connect", parsePort, 1883)
     .option("--mqtt-bind-address <address>", "where MQTT listens", "127.0.0.1")
     .option("--edge-api-port <port>", "the local API, on 127.0.0.1", parsePort, 10_550)
+    .addOption(logLimitOption("edge"))
     .addHelpText(
       "after",
       example("npx tidemark edge --node edge-node-1 --cloud wss://cloud.example.com:10000"),
@@ -31,7 +34,7 @@ export function addEdge(program: Command, act: Act): void {
 }
 
 async function runEdge(context: Context, options: EdgeOptions): Promise<number> {
-  const { cloud, mqttBindAddress } = options;
+  const { cloud, mqttBindAddress, logLimit } = options;
   let { mqttPort, edgeApiPort } = options;
   if (!URL.canParse(cloud) || !cloud.startsWith("wss://"))
     throw new TidemarkError("USAGE", `--cloud ${cloud} is no address of a cloud: write wss://HOST:PORT`);
@@ -54,6 +57,8 @@ async function runEdge(context: Context, options: EdgeOptions): Promise<number> 
         mqttHost: mqttBindAddress,
         mqttPort,
         apiPort: edgeApiPort,
+        // 0 is no limit.
+        logLimitBytes: logLimit || undefined,
         logger,
         onProgress,
       });

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { type Act, example } from "../act.ts";
 import type { Context } from "../context.ts";
+import { logLimitOption } from "../log-limit.ts";
 import { parsePort } from "../port-option.ts";
 
 /** Ports are undefined where the default will do, or the next free one. */
@@ -10,6 +11,8 @@ export interface UpOptions {
   readonly apiPort?: number;
   readonly mqttPort?: number;
   readonly edgeApiPort?: number;
+  /** Bytes. */
+  readonly logLimit?: number;
   /** False with `--no-device`. */
   readonly device: boolean;
 }
@@ -28,6 +31,7 @@ export function addUp(program: Command, act: Act): void {
     .option("--api-port <port>", "the cloud's API (default: 6443 or the next free one)", parsePort)
     .option("--mqtt-port <port>", "where devices connect, of the first node (default: 1883 or …)", parsePort)
     .option("--edge-api-port <port>", "the local API of the first node (default: 10550 or …)", parsePort)
+    .addOption(logLimitOption("each"))
     .option("--no-device", "without this machine as a device")
     .addHelpText("after", example("npx tidemark up", "npx tidemark up --nodes 3 --data-dir /tmp/try"))
     .action(act(up));

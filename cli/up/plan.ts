@@ -60,11 +60,12 @@ export async function makePlan(context: Context, options: UpOptions): Promise<Pl
     });
     nodes.push({ name: `edge-node-${index + 1}`, mqtt, edgeApi });
   }
+  const limit = options.logLimit === undefined ? [] : [`--log-limit=${options.logLimit}`];
   const authority = await cloudAuthority(context.dataDir);
   for (const { name } of nodes) await ensureNodeCertificate(authority, context.dataDir, name);
   return {
-    cloud: cloudPart(context, link, api),
-    nodes: nodes.map((node) => nodePart(context, { ...node, link, alone: nodes.length === 1 })),
+    cloud: cloudPart(context, { link, api, limit }),
+    nodes: nodes.map((node) => nodePart(context, { ...node, link, limit, alone: nodes.length === 1 })),
     device: options.device,
     mqttPort: nodes[0]?.mqtt ?? mqttDefault,
     remarks,
@@ -84,7 +85,13 @@ async function refuseRunning(dataDir: string): Promise<void> {
   );
 }
 
-function cloudPart(context: Context, link: number, api: number): PlannedPart {
+interface CloudFlags {
+  readonly link: number;
+  readonly api: number;
+  readonly limit: readonly string[];
+}
+
+function cloudPart(context: Context, { link, api, limit }: CloudFlags): PlannedPart {
   const ports = [...flag("--link-port", link, linkDefault), ...flag("--api-port", api, apiDefault)];
   return {
     name: "cloud",
@@ -96,21 +103,23 @@ function cloudPart(context: Context, link: number, api: number): PlannedPart {
       "--bind-address=127.0.0.1",
       `--link-port=${link}`,
       `--api-port=${api}`,
+      ...limit,
     ],
-    byHand: [...command(context, "cloud"), ...ports],
+    byHand: [...command(context, "cloud"), ...ports, ...limit],
     nodeFlags: [],
   };
 }
 
-interface NodePorts {
+interface NodeFlags {
   readonly name: string;
   readonly mqtt: number;
   readonly edgeApi: number;
   readonly link: number;
+  readonly limit: readonly string[];
   readonly alone: boolean;
 }
 
-function nodePart(context: Context, { name, mqtt, edgeApi, link, alone }: NodePorts): PlannedPart {
+function nodePart(context: Context, { name, mqtt, edgeApi, link, limit, alone }: NodeFlags): PlannedPart {
   const cloud = ["--cloud", `wss://127.0.0.1:${link}`];
   return {
     name,
@@ -123,6 +132,7 @@ function nodePart(context: Context, { name, mqtt, edgeApi, link, alone }: NodePo
       ...cloud,
       `--mqtt-port=${mqtt}`,
       `--edge-api-port=${edgeApi}`,
+      ...limit,
     ],
     byHand: [
       ...command(context, "edge"),
@@ -130,6 +140,7 @@ function nodePart(context: Context, { name, mqtt, edgeApi, link, alone }: NodePo
       ...(link === linkDefault ? [] : cloud),
       ...flag("--mqtt-port", mqtt, mqttDefault),
       ...flag("--edge-api-port", edgeApi, edgeApiDefault),
+      ...limit,
     ],
     // A small young generation: it can be said only at the start.
     nodeFlags: ["--max-semi-space-size=1"],

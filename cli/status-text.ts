@@ -28,6 +28,7 @@ export function statusText(status: StatusRow, options: StatusTextOptions): strin
         ["pid", runs ? String(status.pid) : undefined],
         ...Object.entries(status.addresses),
         ["log", logText(status.retention)],
+        ["keeps", keepsText(status.retention)],
         ["queues", queues.length === 0 ? undefined : queues.join(", ")],
       ],
       options,
@@ -49,6 +50,14 @@ export function statusText(status: StatusRow, options: StatusTextOptions): strin
   // Sentences that say what to do are not cut.
   if (problems.length > 0) parts.push(`\n${table(["PROBLEM", ""], problems, { paint })}`);
   return parts.join("");
+}
+
+/** How long what was replaced is kept. */
+function keepsText({ policy }: RetentionRow): string | undefined {
+  if (policy === null) return undefined;
+  return Object.entries(policy)
+    .map(([of, age]) => `${of} ${age}`)
+    .join(", ");
 }
 
 /** The room that a running process measured. */

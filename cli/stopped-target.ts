@@ -26,13 +26,7 @@ import {
 } from "../protocol/rest/http.ts";
 import { type LogSource, exportOf, serveLogs, verifyRow } from "../protocol/rest/log-api.ts";
 import { pastSourceOf, servePast } from "../protocol/rest/past-api.ts";
-import {
-  type StatusRow,
-  keepsEverything,
-  logRows,
-  nodeRow,
-  serveStatus,
-} from "../protocol/rest/status-api.ts";
+import { type StatusRow, logRows, nodeRow, serveStatus } from "../protocol/rest/status-api.ts";
 import { productVersion } from "../protocol/version.ts";
 import type { Context } from "./context.ts";
 import type { Place } from "./places.ts";
@@ -150,7 +144,7 @@ function statusOf({ dataDir }: Context, { node }: Place, logs: ReadonlyMap<LogId
       id === clusterLog ? [] : [nodeRow(nodeOfLog(id) as string, log, link)],
     ),
     queues: {},
-    retention: keepsEverything,
+    retention: { policy: null },
     problems: [{ code: "NOT_REACHABLE", message: "it is not running: this is what its log says" }],
     logs: logRows(logs.values()),
   };

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type TidemarkError, hasCode } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Logger } from "../core/ports.ts";
+import type { RetentionPolicy } from "../core/retention.ts";
 import { Room } from "../core/room.ts";
 import { LevelStore } from "../core/store/level.ts";
 import { openedSoundly } from "../core/store/opened-soundly.ts";
@@ -30,11 +31,10 @@ import { serveNodes } from "../protocol/rest/node-api.ts";
 import { pastSourceOf, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
-  keepsEverything,
   logRows,
   nodeRow,
   roomProblems,
-  roomRow,
+  retentionRow,
   serveStatus,
 } from "../protocol/rest/status-api.ts";
 import { productVersion } from "../protocol/version.ts";
@@ -53,6 +53,8 @@ export interface CloudProcessOptions {
   readonly advertiseAddresses: readonly string[];
   /** What its log may take on the disk; without one, as much as there is. */
   readonly logLimitBytes?: number | undefined;
+  /** How long what was replaced is kept. */
+  readonly retain?: RetentionPolicy | undefined;
   readonly logger: Logger;
   /** Events replayed so far, while it opens. */
   readonly onProgress?: (events: number) => void;
@@ -97,6 +99,7 @@ async function start(
     apiPort,
     advertiseAddresses,
     logLimitBytes: limitBytes,
+    retain,
     logger,
     onProgress,
   } = options;
@@ -118,6 +121,7 @@ async function start(
     environment,
     store,
     room,
+    forgetting: { policy: retain },
     macKey: deriveKey(authority.key, "segment-mac"),
     product: productVersion,
     compressor: brotli,
@@ -224,7 +228,7 @@ function statusOf({ cloud, room, dataDir, addresses }: View): StatusRow {
     addresses,
     nodes: [...cloud.nodes].map(([name, log]) => nodeRow(name, log, cloud.hub.link(name) ?? unknown)),
     queues: { waitingBytes: logs.reduce((sum, log) => sum + log.waitingBytes, 0) },
-    retention: { ...keepsEverything, ...roomRow(room) },
+    retention: retentionRow(cloud.forgetting.policy, room),
     problems: [...roomProblems(room), ...logs.flatMap(missing)],
     logs: logRows(logs),
   };

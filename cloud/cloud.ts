@@ -106,7 +106,7 @@ export class Cloud {
     const indexOf = HistoryIndex.forAll();
     this.#merging = new Merging({ ...options.merging, committer, environment, indexOf });
     this.#merging.add(cluster);
-    this.forgetting = new Forgetting({ ...options.forgetting, committer, environment });
+    this.forgetting = new Forgetting({ ...options.forgetting, committer, environment, room: options.room });
     this.forgetting.add(cluster, () => "all");
     this.devices = new CloudDevices(this);
     this.membership = new Membership(cluster);

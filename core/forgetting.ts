@@ -47,6 +47,8 @@ interface Member {
 }
 
 const everyMsDefault = 3_600_000;
+/** Where room is short when it begins: once the logs are open. */
+const firstMs = 1000;
 /** While nothing more can go, it is tried again after this. */
 const retryMs = 60_000;
 /** While appends come, and there is room, a slice is followed by a pause of so many times its length. */
@@ -85,7 +87,7 @@ export class Forgetting {
         }),
       );
     }
-    this.#wait(options.everyMs ?? everyMsDefault);
+    this.#wait(room !== undefined && room.pressure > 0 ? firstMs : (options.everyMs ?? everyMsDefault));
   }
 
   /** Forgets in this log too, from now on. */
@@ -174,6 +176,8 @@ export class Forgetting {
       await committer.flush();
       const forgotten = await this.#pass(largest);
       if (forgotten > 0) await committer.store.reclaim();
+      // One that was under way had begun before this.
+      await room.measure();
       await room.measure();
       const isEnough = undelivered ? room.pressure < 2 : room.pressure === 0;
       const least = room.pressure === 1 ? shareWhenTight : 0;

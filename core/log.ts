@@ -66,15 +66,15 @@ export class Log implements Replica, CommitSource {
   readonly #resetListeners = new Set<() => void>();
   #state: LogState;
   #clock: HybridClock;
-  #nextSeq: number;
-  #nextPosition: number;
-  #position: number;
+  #nextSeq = 1;
+  #nextPosition = 1;
+  #position = 0;
   #seen: readonly Seen[] = [];
   #open: Group | undefined;
   #waiting: Waiting[] = [];
   #inFlight: readonly Waiting[] = [];
   #waitingBytes = 0;
-  #pace: CheckpointPace;
+  #pace = new CheckpointPace();
   #unauthorised = 0;
   #status: LogStatus = "open";
   #failure: TidemarkError | undefined;
@@ -99,11 +99,17 @@ export class Log implements Replica, CommitSource {
       if (this.histories.get(damaged.origin) === damaged) void this.readAgain(found.message);
     });
     this.#state = state;
+    this.#clock = new HybridClock(options.environment.clock, state.time);
+    this.#goOnFrom(state);
+  }
+
+  #goOnFrom(state: LogState): void {
+    this.#state = state;
     this.#position = state.position;
     this.#nextPosition = state.position + 1;
-    this.#pace = new CheckpointPace(options.checkpointEvery, state.replayed);
-    this.#clock = new HybridClock(options.environment.clock, state.time);
     this.#nextSeq = historyOf(state.histories, state.identity.live).top + 1;
+    this.#pace = new CheckpointPace(this.#options.checkpointEvery, state.replayed);
+    this.#seen = [];
     this.#noteSeen(state.seen);
   }
 
@@ -456,13 +462,7 @@ export class Log implements Replica, CommitSource {
     await this.#absorbing;
     this.#staged.clear();
     this.#tail.clear();
-    this.#state = await openLog(this.#options);
-    this.#position = this.#state.position;
-    this.#nextPosition = this.#position + 1;
-    this.#nextSeq = historyOf(this.#state.histories, this.incarnation).top + 1;
-    this.#pace = new CheckpointPace(this.#options.checkpointEvery, this.#state.replayed);
-    this.#seen = [];
-    this.#noteSeen(this.#state.seen);
+    this.#goOnFrom(await openLog(this.#options));
     this.#status = "open";
     for (const listener of this.#resetListeners) listener();
   }

@@ -1,5 +1,6 @@
 /** For how long events are kept though later ones replaced them: by class, counted from their arrival in the replica. */
 import { type Event, type EventClass, type Side, sideOf } from "./event.ts";
+import { durationText } from "./time.ts";
 
 /** Ms, by class. */
 export type RetentionPolicy = Readonly<Record<EventClass, number>>;
@@ -58,5 +59,18 @@ export function shortened(ages: RetentionPolicy, share: number): RetentionPolicy
     telemetry: telemetry * share,
     message: message * share,
     audit: audit * share,
+  };
+}
+
+/** As people write it: `30d`, `forever`. */
+export function retentionTexts(ages: RetentionPolicy): Record<EventClass, string> {
+  const { resource, twin, telemetry, message, audit } = ages;
+  const text = (ms: number): string => (Number.isFinite(ms) ? durationText(ms) : "forever");
+  return {
+    resource: text(resource),
+    twin: text(twin),
+    telemetry: text(telemetry),
+    message: text(message),
+    audit: text(audit),
   };
 }

@@ -41,3 +41,15 @@ export function parseDuration(text: string): number | undefined {
   }
   return total;
 }
+
+/** As `parseDuration` reads it, in whole units: `1d12h`. */
+export function durationText(ms: number): string {
+  let rest = Math.round(ms);
+  let text = "";
+  for (const [unit, length] of Object.entries(unitsMs).toReversed()) {
+    const amount = Math.floor(rest / length);
+    if (amount > 0) text += `${amount}${unit}`;
+    rest -= amount * length;
+  }
+  return text === "" ? "0s" : text;
+}

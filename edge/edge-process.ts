@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { type TidemarkError, hasCode } from "../core/errors.ts";
 import type { Logger } from "../core/ports.ts";
+import type { RetentionPolicy } from "../core/retention.ts";
 import { Room } from "../core/room.ts";
 import { LevelStore } from "../core/store/level.ts";
 import { openedSoundly } from "../core/store/opened-soundly.ts";
@@ -27,11 +28,10 @@ import { type LogSource, serveLogs } from "../protocol/rest/log-api.ts";
 import { pastSourceOf, servePast } from "../protocol/rest/past-api.ts";
 import {
   type StatusRow,
-  keepsEverything,
   logRows,
   nodeRow,
   roomProblems,
-  roomRow,
+  retentionRow,
   serveStatus,
 } from "../protocol/rest/status-api.ts";
 import { productVersion } from "../protocol/version.ts";
@@ -51,6 +51,8 @@ export interface EdgeProcessOptions {
   readonly apiPort: number;
   /** What its log may take on the disk; without one, as much as there is. */
   readonly logLimitBytes?: number | undefined;
+  /** How long what was replaced is kept. */
+  readonly retain?: RetentionPolicy | undefined;
   readonly logger: Logger;
   /** Events replayed so far, while it opens. */
   readonly onProgress?: (events: number) => void;
@@ -82,7 +84,16 @@ export async function startEdge(options: EdgeProcessOptions): Promise<RunningEdg
 }
 
 async function start(options: EdgeProcessOptions, closers: Closers): Promise<RunningEdge> {
-  const { node, mqttHost, mqttPort, apiPort, logLimitBytes: limitBytes, logger, onProgress } = options;
+  const {
+    node,
+    mqttHost,
+    mqttPort,
+    apiPort,
+    logLimitBytes: limitBytes,
+    retain,
+    logger,
+    onProgress,
+  } = options;
   const directory = join(options.dataDir, "edge", node);
   await refuseImported(directory);
   const environment = nodeEnvironment(logger, nodeDigest);
@@ -101,6 +112,7 @@ async function start(options: EdgeProcessOptions, closers: Closers): Promise<Run
     node,
     store,
     room,
+    forgetting: { policy: retain },
     bus,
     // Read at each try, so that a certificate that is put there is used without a restart.
     dial: async () => {
@@ -202,7 +214,7 @@ function statusOf({ edge, room, bus, dataDir, addresses }: View): StatusRow {
       clients: bus.counts.clients,
       dropped: bus.counts.dropped,
     },
-    retention: { ...keepsEverything, ...roomRow(room) },
+    retention: retentionRow(edge.forgetting.policy, room),
     problems: [...roomProblems(room), ...problems],
     logs: logRows([log]),
   };

@@ -100,7 +100,7 @@ export class Edge {
       room: options.room,
       ...(compressor && { compressor }),
     });
-    this.forgetting = new Forgetting({ ...options.forgetting, committer, environment });
+    this.forgetting = new Forgetting({ ...options.forgetting, committer, environment, room: options.room });
     this.forgetting.add(log, () => this.hub.link.acked);
     this.#outbox = new Outbox({
       name: "device-twin",

@@ -1,14 +1,17 @@
 import type { Command } from "commander";
+import type { RetentionPolicy } from "../../core/retention.ts";
 import { type Act, example } from "../act.ts";
 import type { Context } from "../context.ts";
 import { logLimitOption } from "../log-limit.ts";
 import { keptPort, parsePort } from "../port-option.ts";
+import { retainOption } from "../retain.ts";
 
 interface CloudOptions {
   readonly linkPort: number;
   readonly apiPort: number;
   readonly bindAddress: string;
   readonly logLimit: number;
+  readonly retain?: RetentionPolicy;
   readonly advertiseAddress?: readonly string[];
 }
 
@@ -22,12 +25,13 @@ export function addCloud(program: Command, act: Act): void {
     .option("--bind-address <address>", "where both listen", "0.0.0.0")
     .option("--advertise-address <addresses...>", "names and addresses by which nodes reach this machine")
     .addOption(logLimitOption("cloud"))
+    .addOption(retainOption())
     .addHelpText("after", example("npx tidemark cloud --advertise-address cloud.example.com"))
     .action(act(runCloud));
 }
 
 async function runCloud(context: Context, options: CloudOptions): Promise<number> {
-  const { bindAddress, logLimit, advertiseAddress = [] } = options;
+  const { bindAddress, logLimit, retain, advertiseAddress = [] } = options;
   let { linkPort, apiPort } = options;
   const [{ startCloud }, { stderrLogger }, { serve }] = await Promise.all([
     import("../../cloud/cloud-process.ts"),
@@ -48,6 +52,7 @@ async function runCloud(context: Context, options: CloudOptions): Promise<number
         advertiseAddresses: advertiseAddress,
         // 0 is no limit.
         logLimitBytes: logLimit || undefined,
+        retain,
         logger,
         onProgress,
       });

@@ -1,10 +1,12 @@
 import type { Command } from "commander";
 import { TidemarkError } from "../../core/errors.ts";
+import type { RetentionPolicy } from "../../core/retention.ts";
 import { type Act, example } from "../act.ts";
 import type { Context } from "../context.ts";
 import { logLimitOption } from "../log-limit.ts";
 import { findPlaces } from "../places.ts";
 import { keptPort, parsePort } from "../port-option.ts";
+import { retainOption } from "../retain.ts";
 
 interface EdgeOptions {
   readonly cloud: string;
@@ -12,6 +14,7 @@ interface EdgeOptions {
   readonly mqttBindAddress: string;
   readonly edgeApiPort: number;
   readonly logLimit: number;
+  readonly retain?: RetentionPolicy;
 }
 
 export function addEdge(program: Command, act: Act): void {
@@ -26,6 +29,7 @@ export function addEdge(program: Command, act: Act): void {
     .option("--mqtt-bind-address <address>", "where MQTT listens", "127.0.0.1")
     .option("--edge-api-port <port>", "the local API, on 127.0.0.1", parsePort, 10_550)
     .addOption(logLimitOption("edge"))
+    .addOption(retainOption())
     .addHelpText(
       "after",
       example("npx tidemark edge --node edge-node-1 --cloud wss://cloud.example.com:10000"),
@@ -34,7 +38,7 @@ export function addEdge(program: Command, act: Act): void {
 }
 
 async function runEdge(context: Context, options: EdgeOptions): Promise<number> {
-  const { cloud, mqttBindAddress, logLimit } = options;
+  const { cloud, mqttBindAddress, logLimit, retain } = options;
   let { mqttPort, edgeApiPort } = options;
   if (!URL.canParse(cloud) || !cloud.startsWith("wss://"))
     throw new TidemarkError("USAGE", `--cloud ${cloud} is no address of a cloud: write wss://HOST:PORT`);
@@ -59,6 +63,7 @@ async function runEdge(context: Context, options: EdgeOptions): Promise<number> 
         apiPort: edgeApiPort,
         // 0 is no limit.
         logLimitBytes: logLimit || undefined,
+        retain,
         logger,
         onProgress,
       });

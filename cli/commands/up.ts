@@ -1,8 +1,10 @@
 import { type Command, InvalidArgumentError } from "commander";
+import type { RetentionPolicy } from "../../core/retention.ts";
 import { type Act, example } from "../act.ts";
 import type { Context } from "../context.ts";
 import { logLimitOption } from "../log-limit.ts";
 import { parsePort } from "../port-option.ts";
+import { retainOption } from "../retain.ts";
 
 /** Ports are undefined where the default will do, or the next free one. */
 export interface UpOptions {
@@ -13,6 +15,7 @@ export interface UpOptions {
   readonly edgeApiPort?: number;
   /** Bytes. */
   readonly logLimit?: number;
+  readonly retain?: RetentionPolicy;
   /** False with `--no-device`. */
   readonly device: boolean;
 }
@@ -32,6 +35,7 @@ export function addUp(program: Command, act: Act): void {
     .option("--mqtt-port <port>", "where devices connect, of the first node (default: 1883 or …)", parsePort)
     .option("--edge-api-port <port>", "the local API of the first node (default: 10550 or …)", parsePort)
     .addOption(logLimitOption("each"))
+    .addOption(retainOption())
     .option("--no-device", "without this machine as a device")
     .addHelpText("after", example("npx tidemark up", "npx tidemark up --nodes 3 --data-dir /tmp/try"))
     .action(act(up));

@@ -1,4 +1,5 @@
 /** What `up` will run where: ports that are free, certificates that are there. */
+import { retentionTexts } from "../../core/retention.ts";
 import { join } from "node:path";
 import { TidemarkError } from "../../core/errors.ts";
 import type { UpOptions } from "../commands/up.ts";
@@ -60,7 +61,7 @@ export async function makePlan(context: Context, options: UpOptions): Promise<Pl
     });
     nodes.push({ name: `edge-node-${index + 1}`, mqtt, edgeApi });
   }
-  const limit = options.logLimit === undefined ? [] : [`--log-limit=${options.logLimit}`];
+  const limit = logFlags(options);
   const authority = await cloudAuthority(context.dataDir);
   for (const { name } of nodes) await ensureNodeCertificate(authority, context.dataDir, name);
   return {
@@ -83,6 +84,17 @@ async function refuseRunning(dataDir: string): Promise<void> {
     `${what} runs from ${dataDir} already (pid ${pid}): end it first, or take another data directory with --data-dir`,
     { data: { pid, dataDir } },
   );
+}
+
+/** What both sides are told of their logs. */
+function logFlags({ logLimit, retain }: UpOptions): string[] {
+  const flags: string[] = [];
+  if (logLimit !== undefined) flags.push(`--log-limit=${logLimit}`);
+  if (retain !== undefined) {
+    const ages = Object.entries(retentionTexts(retain)).map(([of, age]) => `${of}=${age}`);
+    flags.push(`--retain=${ages.join(",")}`);
+  }
+  return flags;
 }
 
 interface CloudFlags {

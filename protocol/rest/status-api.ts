@@ -1,7 +1,8 @@
 /** `GET /tidemark/v1/status`: what `tidemark status` shows, of the cloud and of a node. */
 import type { Log } from "../../core/log.ts";
-import { type Side, sideOf } from "../../core/event.ts";
+import { type EventClass, type Side, sideOf } from "../../core/event.ts";
 import type { Pressure } from "../../core/pressure.ts";
+import { type RetentionPolicy, retentionTexts } from "../../core/retention.ts";
 import type { Room } from "../../core/room.ts";
 import { rfc3339 } from "../../core/time.ts";
 import { type HttpRequest, type HttpResponse, jsonResponse, statusResponse } from "./http.ts";
@@ -23,7 +24,12 @@ export interface StatusRow {
 
 /** What is kept, and the room that there is for it: the latter of a running process. */
 export interface RetentionRow extends Partial<RoomRow> {
-  readonly policy: unknown;
+  /** How long what was replaced is kept, by class, as `--retain` reads it; null of a log that no process runs on. */
+  readonly policy: Readonly<Record<EventClass, string>> | null;
+}
+
+export function retentionRow(policy: RetentionPolicy, room: Pick<Room, "state">): RetentionRow {
+  return { policy: retentionTexts(policy), ...roomRow(room) };
 }
 
 /** `Room`, in bytes; what is not set, or could not be measured, is null. */
@@ -36,7 +42,7 @@ export interface RoomRow {
   readonly pressure: Pressure;
 }
 
-export function roomRow({ state }: Pick<Room, "state">): RoomRow {
+function roomRow({ state }: Pick<Room, "state">): RoomRow {
   const { limitBytes = null, usedBytes = null, freeBytes = null, reserve, pressure } = state;
   return { limitBytes, usedBytes, freeBytes, reserve, pressure };
 }
@@ -89,9 +95,6 @@ function unacked(log: Log, acked: ReadonlyMap<string, number>): number {
 function isOf(side: Side, origin: Parameters<typeof sideOf>[0]): boolean {
   return sideOf(origin) === side;
 }
-
-/** Retention comes with the log's merging; until then everything is kept, and says so. */
-export const keepsEverything: StatusRow["retention"] = { policy: "everything" };
 
 export function logRows(logs: Iterable<Log>): StatsRow[] {
   return [...logs].map(statsOf);

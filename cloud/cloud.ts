@@ -104,7 +104,7 @@ export class Cloud {
     const { clock, random } = environment;
     this.resources = new Resources({ log: cluster, clock, random, versionBase });
     const indexOf = HistoryIndex.forAll();
-    this.#merging = new Merging({ ...options.merging, committer, environment, indexOf });
+    this.#merging = new Merging({ ...options.merging, committer, environment, indexOf, room: options.room });
     this.#merging.add(cluster);
     this.forgetting = new Forgetting({ ...options.forgetting, committer, environment, room: options.room });
     this.forgetting.add(cluster, () => "all");

@@ -4,6 +4,7 @@
  */
 import type { Committer } from "./committer.ts";
 import { TidemarkError, messageOf } from "./errors.ts";
+import type { Shortage } from "./forgetting.ts";
 import type { Log } from "./log.ts";
 import { type MergeIndex, Merger } from "./merger.ts";
 import type { Environment } from "./ports.ts";
@@ -19,6 +20,8 @@ export interface MergingOptions extends MergingPace {
   readonly committer: Committer;
   readonly environment: Environment;
   readonly indexOf?: ((log: Log) => MergeIndex) | undefined;
+  /** What is not merged can't be forgotten: where room is short, it does not rest. */
+  readonly room?: Pick<Shortage, "pressure"> | undefined;
 }
 
 const idleMsDefault = 10 * 60_000;
@@ -98,7 +101,8 @@ export class Merging {
       else if (!all && merger.hasLeft) this.#awaitIdle();
       const tookMs = clock.monotonic() - began;
       if (this.#closed) return;
-      await this.#pause(this.#isBusy ? tookMs * pauseFactor : 0);
+      const isShort = (this.#options.room?.pressure ?? 0) > 0;
+      await this.#pause(this.#isBusy && !isShort ? tookMs * pauseFactor : 0);
       this.#isBusy = false;
     }
   }

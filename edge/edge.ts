@@ -86,7 +86,7 @@ export class Edge {
     this.log = log;
     this.#committer = committer;
     const indexOf = HistoryIndex.forAll();
-    this.#merging = new Merging({ ...options.merging, committer, environment, indexOf });
+    this.#merging = new Merging({ ...options.merging, committer, environment, indexOf, room: options.room });
     this.#merging.add(log);
     this.twin = createDeviceTwin({ replica: log, node, clock, timers, logger, bus });
     this.devices = new EdgeDevices(this, clock);

@@ -8,7 +8,11 @@ const day = 86_400_000;
 
 t.test("what is not said is kept as long as it is without the flag", (t) => {
   t.strictSame(parseRetain("twin=12h"), { ...retentionDefault, twin: day / 2 });
-  t.strictSame(parseRetain("twin=2d, audit=forever"), { ...retentionDefault, twin: 2 * day, audit: Infinity });
+  t.strictSame(parseRetain("twin=2d, audit=forever"), {
+    ...retentionDefault,
+    twin: 2 * day,
+    audit: Infinity,
+  });
   t.end();
 });
 

@@ -38,8 +38,7 @@ export class ReserveFile implements Reserve {
   }
 
   async isKept(): Promise<boolean> {
-    // While it is written it is only a part, whatever its size.
-    return this.#writing === undefined && (await this.#size()) === this.sizeBytes;
+    return (await this.#size()) === this.sizeBytes;
   }
 
   async #size(): Promise<number> {

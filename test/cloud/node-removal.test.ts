@@ -4,6 +4,7 @@ import { Cloud } from "../../cloud/cloud.ts";
 import { deviceKind, deviceModelKind } from "../../cloud/api/device-kinds.ts";
 import { clusterLog, nodeLog } from "../../core/event.ts";
 import { type DiskSnapshot, MemoryDisk, MemoryStore } from "../../core/store/memory.ts";
+import { Room } from "../../core/room.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
 import type { Transport } from "../../protocol/transport.ts";
 import { device, environment, model, timers } from "./fixtures.ts";
@@ -20,7 +21,7 @@ class Site {
     this.disk = new MemoryDisk(snapshot);
   }
 
-  async open(t: Test): Promise<Cloud> {
+  async open(t: Test, room?: Room): Promise<Cloud> {
     const store = new MemoryStore(this.disk, { timers, digest: nodeDigest });
     await store.open();
     const cloud = await Cloud.open({
@@ -28,6 +29,7 @@ class Site {
       store,
       macKey: new Uint8Array(32),
       product: "test",
+      room,
       noteAdmission: async (node, admission) => {
         this.noted.set(node, admission);
         this.noting.push(this.disk.snapshot());
@@ -146,4 +148,36 @@ t.test("removing it again, and a node that is not there", async (t) => {
   t.match(cloud.membership.removal("press-7"), { by: "noa" });
   t.equal(cloud.membership.admission("press-7"), 3);
   t.match(cloud.log(clusterLog)?.problems, []);
+});
+
+t.test("a cloud that is full takes no devices, and can still be rid of a node", async (t) => {
+  let usedBytes = 0;
+  const room = await Room.open({
+    environment: environment(),
+    store: { sizeBytes: async () => usedBytes },
+    disk: { space: async () => ({ freeBytes: 1e12, totalBytes: 1e12 }) },
+    reserve: {
+      sizeBytes: 1,
+      isKept: async () => true,
+      keep: async () => {},
+      stop: async () => {},
+      giveUp: async () => true,
+    },
+    limitBytes: 1e9,
+  });
+  t.teardown(() => room.close());
+  const cloud = await new Site().open(t, room);
+  await cloud.resources.create(deviceModelKind, "default", model());
+  await cloud.resources.create(deviceKind, "default", device({ node: "press-7" }));
+  await cloud.settled();
+  usedBytes = 2e9;
+  await room.measure();
+  const late = device({ name: "late", node: "press-7" });
+  await t.rejects(cloud.resources.create(deviceKind, "default", late), { code: "LOG_FULL" });
+  const log = await cloud.nodeLog("press-7");
+  t.throws(() => log.append([{ type: "test.said", class: "message", key: "tests/test" }]), {
+    code: "LOG_FULL",
+  });
+  await cloud.removeNode("press-7", "mira");
+  t.notOk(cloud.nodes.has("press-7"));
 });

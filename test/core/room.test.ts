@@ -123,6 +123,13 @@ t.test("it does not change to and fro around a limit", async (t) => {
     t.equal(await place.pressure(room, { usedBytes: share * gibi }), 3);
   }
   t.equal(changes, 1);
+  const soft = softBytes({ freeBytes: 0, totalBytes: 100 * gibi });
+  for (const share of [1, 1.1, 1, 1.24]) {
+    t.equal(await place.pressure(room, { usedBytes: 0, freeBytes: share * soft }), 3);
+  }
+  t.equal(changes, 1);
+  place.freeBytes = 50 * gibi;
+  t.equal(await place.pressure(room, { usedBytes: 0.99 * gibi }), 3, "it still stands");
   t.equal(await place.pressure(room, { usedBytes: 0.96 * gibi }), 2);
   t.equal(await place.pressure(room, { usedBytes: 0.99 * gibi }), 2);
   t.equal(changes, 2);
@@ -162,6 +169,11 @@ t.test(
     t.match(room.refusal([draft("resource", true)]), { code: "LOG_FULL" });
     await place.pressure(room, { usedBytes: 0.5 * gibi });
     t.same(refused(room), []);
+    const soft = softBytes({ freeBytes: 0, totalBytes: 100 * gibi });
+    await place.pressure(room, { freeBytes: soft });
+    t.same(refused(room), ["resource", "message"]);
+    await place.pressure(room, { freeBytes: soft / 2 });
+    t.same(refused(room), ["resource", "twin", "telemetry", "message"]);
   },
 );
 

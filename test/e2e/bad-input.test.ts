@@ -1,13 +1,9 @@
 /** What disks and people do to real processes: each told clearly, and nothing else harmed. */
-import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { rmdirSync } from "node:fs";
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import t from "tap";
 import { Process, eventually, tidemark } from "./processes.ts";
-import { Site, node, publishAll, topic } from "./site.ts";
+import { Site, node, publishAll } from "./site.ts";
 
 interface Status {
   readonly nodes: readonly { name: string; state: string; reason: string | null }[];
@@ -111,71 +107,3 @@ t.test("a cloned disk: two living holders of one log are both stopped, and a per
   });
   t.ok(seen, "the one that was first is told that a newer session has taken over");
 });
-
-const skip = process.getuid?.() === 0 ? false : "mounting a small file system needs root";
-
-t.test(
-  "a full disk withholds acknowledgements, and the node goes on when there is room",
-  { skip },
-  async (t) => {
-    const disk = await mkdtemp(join(tmpdir(), "tidemark-disk-"));
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64m", "tmpfs", disk]);
-    t.teardown(() => {
-      execFileSync("umount", ["-l", disk]);
-      rmdirSync(disk);
-    });
-    const site = new Site(t, disk);
-    await site.startAll();
-    // Again, on the ports that they have now: when they start again by themselves they are to be found there.
-    await site.edge?.end("SIGTERM");
-    await site.cloud?.end("SIGTERM");
-    await site.startCloud();
-    await site.startEdge();
-    await writeFile(join(disk, "filler"), Buffer.alloc(36 * 1024 * 1024));
-    const client = await site.connect();
-    client.on("error", () => undefined);
-    // Random, so that nothing makes it smaller on the disk.
-    const value = randomBytes(45_000).toString("base64");
-    const large = JSON.stringify({ twin: { blob: { actual: { value } } } });
-    let acknowledged = 0;
-    const publish = (): Promise<boolean> =>
-      Promise.race([client.publishAsync(`${topic}/update`, large, { qos: 1 }), rejectAfter(5000)]).then(
-        () => true,
-        () => false,
-      );
-    while (acknowledged < 2000 && (await publish())) acknowledged += 1;
-    const refused = acknowledged < 2000;
-    t.ok(refused, "a message that can't be kept is not acknowledged");
-    t.ok(acknowledged > 0);
-    await eventually(
-      "the reason in its log",
-      async () => site.edge?.output.includes("DISK_FULL") || undefined,
-    );
-    client.end(true);
-    await rm(join(disk, "filler"));
-    // It tries again after 1, 2, 4, … s.
-    const serving = eventually(
-      "the node serving again",
-      async () => {
-        try {
-          await publishAll(site, ["99"]);
-          return (await site.property()).reported?.value === "99" || undefined;
-        } catch {
-          return undefined;
-        }
-      },
-      80_000,
-    );
-    await serving.catch((error: unknown) => {
-      t.comment(site.edge?.output);
-      t.comment(site.cloud?.output);
-      throw error;
-    });
-  },
-);
-
-function rejectAfter(ms: number): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    setTimeout(() => reject(new Error("no acknowledgement")), ms).unref();
-  });
-}

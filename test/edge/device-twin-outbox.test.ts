@@ -3,38 +3,43 @@ import { TidemarkError } from "../../core/errors.ts";
 import { given, own, report, t1 } from "./device-twin-world.ts";
 import { desired, device } from "./fake-replica.ts";
 
-t.test("a log that has no room slows publishers, keeps their order, and says so once", async (t) => {
-  const { replica, start, send, lines, twin } = given({ filters: [] });
-  replica.refusal = new TidemarkError("LOG_OVERLOADED", "full");
-  const messages = ["1", "2", "3"].map((value) => start(`${t1}/twin/update`, report({ temp: value })));
-  await new Promise(setImmediate);
-  t.same(
-    messages.map(({ done }) => done),
-    [false, false, false],
+for (const code of ["LOG_OVERLOADED", "LOG_FULL"] as const) {
+  t.test(
+    `a log that has no room (${code}) slows publishers, keeps their order, and says so once`,
+    async (t) => {
+      const { replica, start, send, lines, twin } = given({ filters: [] });
+      replica.refusal = new TidemarkError(code, "full");
+      const messages = ["1", "2", "3"].map((value) => start(`${t1}/twin/update`, report({ temp: value })));
+      await new Promise(setImmediate);
+      t.same(
+        messages.map(({ done }) => done),
+        [false, false, false],
+      );
+      t.equal(twin.counts.waiting, 3);
+      replica.refusal = undefined;
+      const last = send(`${t1}/twin/update`, report({ temp: "4" }));
+      t.equal(own(replica).length, 0, "a later message does not overtake them");
+      replica.fromCloud(device("t2"));
+      await last;
+      t.same(
+        own(replica).map(({ body }) => body),
+        [["1"], ["2"], ["3"], ["4"]],
+      );
+      t.same(
+        messages.map(({ done, error }) => [done, error]),
+        [
+          [true, undefined],
+          [true, undefined],
+          [true, undefined],
+        ],
+      );
+      t.same(lines, [
+        "warn: the log takes no more now, so publishers are slowed",
+        "info: the log takes more again, and publishers go on",
+      ]);
+    },
   );
-  t.equal(twin.counts.waiting, 3);
-  replica.refusal = undefined;
-  const last = send(`${t1}/twin/update`, report({ temp: "4" }));
-  t.equal(own(replica).length, 0, "a later message does not overtake them");
-  replica.fromCloud(device("t2"));
-  await last;
-  t.same(
-    own(replica).map(({ body }) => body),
-    [["1"], ["2"], ["3"], ["4"]],
-  );
-  t.same(
-    messages.map(({ done, error }) => [done, error]),
-    [
-      [true, undefined],
-      [true, undefined],
-      [true, undefined],
-    ],
-  );
-  t.same(lines, [
-    "warn: the log takes no more now, so publishers are slowed",
-    "info: the log takes more again, and publishers go on",
-  ]);
-});
+}
 
 t.test("room is found again though no event says so", async (t) => {
   const { replica, send } = given();

@@ -3,7 +3,7 @@ import { TidemarkError } from "../../core/errors.ts";
 import { errorOfResponse, responseOfError } from "../../protocol/rest/http.ts";
 
 t.test("an error comes out of its answer with the code that it went in with", (t) => {
-  for (const code of ["LOG_GAP", "NOT_FOUND", "SHUTTING_DOWN", "DISK_FULL"] as const) {
+  for (const code of ["LOG_GAP", "NOT_FOUND", "SHUTTING_DOWN", "DISK_FULL", "LOG_FULL"] as const) {
     const { status, body } = responseOfError(new TidemarkError(code, "why"));
     t.match(errorOfResponse(status, JSON.parse(body)), { code, message: "why", data: { status } });
   }

@@ -4,7 +4,8 @@
  */
 import { type CoverReason, type KeptEvent, encodeCover, keptOf } from "./cover.ts";
 import { clockCorrected } from "./clock.ts";
-import { type Event, type Incarnation, sideOf } from "./event.ts";
+import { type Ended, isEnded, joinEnded, readEnded } from "./ended.ts";
+import { type Event, type EventId, type Incarnation, type Seen, parseEventId, sideOf } from "./event.ts";
 import { originOpened, originReset } from "./generations.ts";
 import type { Range } from "./history.ts";
 import type { Digest } from "./ports.ts";
@@ -21,33 +22,64 @@ export interface PlacedSegment {
 /** What folds read of events that replace nothing: never let go. */
 const marks: ReadonlySet<string> = new Set([originOpened, originReset, clockCorrected]);
 
-/** Whether the folds need the event for as long as the log lives: a mark, or the end of a life. */
-export function isNeededForEver(event: Pick<Event, "type" | "slot" | "deletes">): boolean {
-  return event.deletes === true || (event.slot === undefined && marks.has(event.type));
+/** Whether the folds need the event for as long as the log lives. */
+export function isNeededForEver(event: Pick<Event, "type" | "slot">): boolean {
+  return event.slot === undefined && marks.has(event.type);
 }
 
 /**
  * What the events say that are past retention: of each facet of an object the last, and which lives are over. An event
- * is replaced by those alone: what an event of yesterday replaced is still the state of the day before.
+ * is replaced by those alone: what an event of yesterday replaced is still the state of the day before. Of all events,
+ * which lives there is anything under: the end of one is let go when that is all that there is of it.
  */
 export class Survey {
+  /** Lives under which there is more than their end. */
+  readonly #under = new Set<EventId>();
   readonly #last = new Map<string, number>();
-  readonly #over = new Set<string>();
+  readonly #ends = new Map<string, Seen>();
+  #ended: Ended = new Map();
+  #isWhole = true;
+
+  get under(): ReadonlySet<EventId> {
+    return this.#under;
+  }
+
+  /** @param event any there is */
+  see(event: Event): void {
+    const life = event.deletes === true ? undefined : lifeOf(event);
+    if (life !== undefined) this.#under.add(life);
+  }
+
+  /** Something could not be read, and may be under any life. */
+  miss(): void {
+    this.#isWhole = false;
+  }
 
   /** @param event one that retention lets go */
   note(event: Event): void {
-    if (event.slot === undefined && event.deletes !== true) return;
+    const ended = readEnded(event);
+    if (ended === undefined && event.slot === undefined && event.deletes !== true) return;
+    if (ended !== undefined) this.#ended = joinEnded(this.#ended, ended);
     const facet = facetOf(event);
     if (event.seq > (this.#last.get(facet) ?? 0)) this.#last.set(facet, event.seq);
     const isEnd = event.deletes === true && event.life !== undefined && sideOf(event.origin) === "cloud";
-    if (isEnd) this.#over.add(`${event.life} ${event.key}`);
+    if (isEnd) this.#ends.set(`${event.life} ${event.key}`, event);
   }
 
-  /** Whether a later event, or the end of its life, has made this one, of some slot or life, say nothing any more. */
+  /** What ended a life of an object, where that is past retention. */
+  endOf(life: EventId, key: string): Seen | undefined {
+    return this.#ends.get(`${life} ${key}`);
+  }
+
+  /** Whether a later event, or the end of its life, has made this one say nothing any more. */
   isReplaced(event: Event): boolean {
     if (event.seq < (this.#last.get(facetOf(event)) ?? 0)) return true;
     const life = lifeOf(event);
-    return event.deletes !== true && life !== undefined && this.#over.has(`${life} ${event.key}`);
+    if (life === undefined) return false;
+    const began = parseEventId(life);
+    const isForgotten = began !== undefined && isEnded(this.#ended, began);
+    if (event.deletes === true) return isForgotten && this.#isWhole && !this.#under.has(life);
+    return isForgotten || this.endOf(life, event.key) !== undefined;
   }
 }
 
@@ -65,8 +97,9 @@ function facetOf(event: Event): string {
  * whatever else comes, and also as of any moment since which retention protects.
  */
 export function isKept(event: Event, survey: Survey): boolean {
-  if (isNeededForEver(event) && event.deletes !== true) return true;
-  return (event.slot !== undefined || event.deletes === true) && !survey.isReplaced(event);
+  if (isNeededForEver(event)) return true;
+  const isState = event.slot !== undefined || event.deletes === true || readEnded(event) !== undefined;
+  return isState && !survey.isReplaced(event);
 }
 
 export interface CoverOptions {

@@ -18,6 +18,7 @@ import { type Dropped, droppedDraft } from "./log-dropped.ts";
 import { readable } from "./replay.ts";
 import { type Demand, ageOf, leastAge, mayGoUndelivered } from "./retention.ts";
 import { type Segment, chainHash, coveredCount, lastOf, zeroHash } from "./segment.ts";
+import { sayEnded } from "./say-ended.ts";
 import type { ReadRecord, StoredSegment } from "./store-port.ts";
 
 export interface CompactorOptions {
@@ -93,10 +94,12 @@ export class Compactor {
    * @returns whether the pass goes on
    */
   async slice(): Promise<boolean> {
-    if (!this.log.isOpen) return false;
+    const { log } = this;
+    if (!log.isOpen) return false;
     const pass = (this.#pass ??= await this.#begin());
     if (pass.surveyed < pass.horizon) {
       await this.#look(pass);
+      if (this.#pass === pass && pass.surveyed >= pass.horizon) await sayEnded(log, pass.survey);
       return this.#pass === pass;
     }
     const run = await this.#gather(pass);
@@ -146,8 +149,10 @@ export class Compactor {
       }
       pass.surveyed = Math.max(pass.surveyed, record.position + (record.count ?? 1) - 1);
       const segment = readable(record, this.log.stored.digest);
+      if (segment === undefined) pass.survey.miss();
       if (segment === undefined || record.segment === undefined || pass.surveyed > pass.horizon) continue;
       for (const each of keptOf(segment, record.position, record.arrived)) {
+        pass.survey.see(each.event);
         if (!this.#mayForget(each, pass)) continue;
         const { origin, seq } = each.event;
         pass.survey.note(each.event);

@@ -27,11 +27,13 @@ interface Encoded {
   /** `[origin, [sequence, offset, since of each era]]` */
   readonly eras: readonly (readonly [Incarnation, readonly (readonly [number, number, number])[]])[];
   readonly reset: readonly [Incarnation, number] | null;
+  /** `[origin, [from, to of each range]]`; absent where nothing was forgotten. */
+  readonly ended?: readonly (readonly [Incarnation, readonly (readonly [number, number])[]])[];
 }
 
 /** Positions differ from replica to replica, so they are not part of the state. Lists are in order of their keys. */
 export function encodeRegisters(state: Registers): unknown {
-  const { objects, generations, eras, reset } = state;
+  const { objects, generations, eras, reset, ended } = state;
   const encoded: Encoded = {
     objects: sorted(objects).map(([key, lives]) => [key, sorted(lives).map(([, life]) => encodeLife(life))]),
     generations: sorted(generations),
@@ -40,8 +42,16 @@ export function encodeRegisters(state: Registers): unknown {
       list.map(({ seq, offset, since }) => [seq, offset, since] as const),
     ]),
     reset: reset === undefined ? null : [reset.origin, reset.seq],
+    ...(ended.size > 0 && { ended: encodeEnded(ended) }),
   };
   return encoded;
+}
+
+function encodeEnded(ended: Registers["ended"]): NonNullable<Encoded["ended"]> {
+  return sorted(ended).map(([origin, ranges]) => [
+    origin,
+    ranges.map(({ from, to }): [number, number] => [from, to]),
+  ]);
 }
 
 function sorted<Key extends string, Value>(map: ReadonlyMap<Key, Value>): [Key, Value][] {
@@ -73,6 +83,12 @@ export function decodeRegisters(data: unknown): Registers {
     );
   }
   if (encoded.reset !== null) state.reset = { origin: encoded.reset[0], seq: encoded.reset[1] };
+  for (const [origin, ranges] of encoded.ended ?? []) {
+    state.ended.set(
+      origin,
+      ranges.map(([from, to]) => ({ from, to })),
+    );
+  }
   for (const [key, lives] of encoded.objects) {
     state.objects.set(key, new Map(lives.map((life) => [life[0], decodeLife(key, life)])));
   }

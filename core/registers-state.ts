@@ -1,5 +1,6 @@
 import type { Era } from "./clock.ts";
 import type { Event, EventId, Incarnation, Seen } from "./event.ts";
+import type { Range } from "./history.ts";
 
 export interface Register {
   cloud: Event | undefined;
@@ -25,8 +26,10 @@ export interface Registers {
   readonly eras: Map<Incarnation, Era[]>;
   /** The newest `origin.reset`: lives of older generations of the cloud are over. */
   reset: Seen | undefined;
+  /** Lives of which nothing is kept any more, as `lives.ended` said: by the sequences of what began them. */
+  readonly ended: Map<Incarnation, readonly Range[]>;
 }
 
 export function emptyRegisters(): Registers {
-  return { objects: new Map(), generations: new Map(), eras: new Map(), reset: undefined };
+  return { objects: new Map(), generations: new Map(), eras: new Map(), reset: undefined, ended: new Map() };
 }

@@ -13,6 +13,7 @@ import {
   sideOf,
 } from "./event.ts";
 import { calibratedTime, clockCorrected, readCorrection } from "./clock.ts";
+import { type Ended, isEnded, joinEnded, livesEnded, readEnded } from "./ended.ts";
 import {
   type Generations,
   compareOfSide,
@@ -116,6 +117,8 @@ function applyMark(state: Registers, event: Event): void {
     applyOpened(state, event);
   } else if (event.type === clockCorrected) {
     applyCorrection(state, event);
+  } else if (event.type === livesEnded) {
+    applyEnded(state, readEnded(event));
   } else if (event.type === originReset && sideOf(event.origin) === "cloud") {
     const held = state.reset;
     if (held !== undefined && compareOfSide(state.generations, held, event) >= 0) return;
@@ -154,19 +157,43 @@ function applyCorrection(state: Registers, event: Event): void {
 }
 
 function findLife(state: Registers, key: string, id: EventId): Life {
-  const isGone = state.reset !== undefined && isResetAway(state, parseEventId(id)?.origin);
-  if (isGone) return { id, born: false, over: true, slots: new Map() };
   let lives = state.objects.get(key);
+  const held = lives?.get(id);
+  if (held !== undefined) return held;
+  if (isForgotten(state, id)) return { id, born: false, over: true, slots: new Map() };
   if (lives === undefined) {
     lives = new Map();
     state.objects.set(key, lives);
   }
-  let life = lives.get(id);
-  if (life === undefined) {
-    life = { id, born: false, over: false, slots: new Map() };
-    lives.set(id, life);
-  }
+  const life = { id, born: false, over: false, slots: new Map() };
+  lives.set(id, life);
   return life;
+}
+
+/** Whether a life is over of which nothing is kept, not even that it is. */
+function isForgotten(state: Registers, id: EventId): boolean {
+  if (state.reset === undefined && state.ended.size === 0) return false;
+  const began = parseEventId(id);
+  return began !== undefined && (isResetAway(state, began.origin) || isEnded(state.ended, began));
+}
+
+/** Said in any order, it comes to the same: what was said once stands. */
+function applyEnded(state: Registers, ended: Ended | undefined): void {
+  if (ended === undefined) return;
+  for (const [origin, ranges] of joinEnded(state.ended, ended)) state.ended.set(origin, ranges);
+  forgetLives(state);
+}
+
+/** Takes out what is forgotten. Who still holds such a life finds it over. */
+function forgetLives(state: Registers): void {
+  for (const [key, lives] of state.objects) {
+    for (const life of lives.values()) {
+      if (!isForgotten(state, life.id)) continue;
+      endLife(life);
+      lives.delete(life.id);
+    }
+    if (lives.size === 0) state.objects.delete(key);
+  }
 }
 
 /** Nothing is kept of it but that it is over: what it was does not depend on what of it had arrived. */
@@ -187,10 +214,7 @@ function isResetAway(state: Registers, origin: Incarnation | undefined): boolean
 /** Nothing is kept of what such an incarnation said: the cloud that began anew may never have held it. */
 function endLivesBefore(state: Registers): void {
   if (state.reset === undefined) return;
-  for (const [key, lives] of state.objects) {
-    for (const id of lives.keys()) if (isResetAway(state, parseEventId(id)?.origin)) lives.delete(id);
-    if (lives.size === 0) state.objects.delete(key);
-  }
+  forgetLives(state);
   for (const origin of state.eras.keys()) if (isResetAway(state, origin)) state.eras.delete(origin);
 }
 

@@ -51,7 +51,7 @@ export async function absence(
     });
   }
   if (lives.length === 0) {
-    return new TidemarkError("NOT_FOUND", `there has never been a device ${device} here`, {
+    return new TidemarkError("NOT_FOUND", `nothing is known here of a device ${device}`, {
       data: { reason: "never" },
     });
   }

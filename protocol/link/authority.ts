@@ -23,6 +23,7 @@ export const authorship: Readonly<Record<string, Authorship>> = {
   "conflict.resolved": { authors: cloud, class: "audit", slot: undefined },
   "origin.opened": { authors: cloud, class: "audit", slot: undefined },
   "origin.reset": { authors: cloud, class: "audit", slot: undefined },
+  "lives.ended": { authors: cloud, class: "resource", slot: undefined },
   "log.dropped": { authors: either, class: "audit", slot: undefined },
   "clock.corrected": { authors: either, class: "audit", slot: undefined },
 };

@@ -10,6 +10,7 @@ export function shownRegisters(state: Registers): unknown {
     generations: byName(state.generations, (generation) => generation),
     eras: byName(state.eras, (eras) => eras.map(({ seq, offset, since }) => ({ seq, offset, since }))),
     reset: state.reset === undefined ? null : eventId(state.reset.origin, state.reset.seq),
+    ended: byName(state.ended, (ranges) => ranges.map(({ from, to }) => [from, to])),
   };
 }
 

@@ -79,7 +79,7 @@ export async function logsOfDevice(
   }
   const [first, ...others] = ranked.sort((a, b) => b.rank - a.rank).map(({ log }) => log);
   if (first !== undefined) return [first, ...others];
-  throw new TidemarkError("NOT_FOUND", `there has never been a device ${namespace}/${name} here`, {
+  throw new TidemarkError("NOT_FOUND", `nothing is known here of a device ${namespace}/${name}`, {
     data: { reason: "never" },
   });
 }

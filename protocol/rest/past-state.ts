@@ -200,7 +200,7 @@ function worst(a: TidemarkError | undefined, b: TidemarkError): TidemarkError {
 }
 
 function nowhere({ namespace, name }: Asked): TidemarkError {
-  return new TidemarkError("NOT_FOUND", `there has never been a device ${namespace}/${name} here`);
+  return new TidemarkError("NOT_FOUND", `nothing is known here of a device ${namespace}/${name}`);
 }
 
 function asOfPast({ log, found }: DevicePast): AsOf {

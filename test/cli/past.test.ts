@@ -104,7 +104,7 @@ t.test("of a running cloud", ask);
 t.test("what was not, and what can't be asked, by exit code", async (t) => {
   const wanted: [string[], number, RegExp][] = [
     [["device", "get", "thermo-1", "--at", "-1h"], 3, /did not exist yet .* it did from /],
-    [["device", "get", "nope", "--at", "-1h"], 3, /never been a device default\/nope/],
+    [["device", "get", "nope", "--at", "-1h"], 3, /nothing is known here of a device default\/nope/],
     [["device", "get", "thermo-1", "--at", "soon"], 2, /at=soon/],
     [["device", "get", "thermo-1", "--at", "n0000/1"], 3, /no origin n0000/],
     [["device", "diff", "thermo-1", "--from", "now", "--to", "-1h"], 2, /reversed/],

@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import { clockCorrected } from "../../core/clock.ts";
 import { type Body, type Draft, type Event, type Incarnation, type Seen, eventId } from "../../core/event.ts";
+import { type Ended, endedDraft, joinEnded } from "../../core/ended.ts";
 import { originOpened, originReset } from "../../core/generations.ts";
 import { type Registers, registersProjection } from "../../core/registers.ts";
 import { anyBody, c1, c2, n1, n2, n3 } from "./drafts.ts";
@@ -46,6 +47,7 @@ export const anyHistories: fc.Arbitrary<Event[][]> = fc
     const lives = keys.map(() => [eventId(c1, 1)]);
     const cloudEvents: Record<string, Event[]> = { [c1]: [], [c2]: [] };
     const nodeEvents: Record<string, Event[]> = { [n1]: [], [n2]: [], [n3]: [] };
+    const ended = new Map<Incarnation, Ended>();
     const add = (list: Event[], origin: Incarnation, draft: Draft, seen: readonly Seen[] = []): void => {
       list.push(event(origin, list.length + 1, draft, { seen, time: 1000 + ((list.length * 7919) % 13) }));
     };
@@ -59,7 +61,14 @@ export const anyHistories: fc.Arbitrary<Event[][]> = fc
         ids.push(eventId(origin, list.length + 1));
         add(list, origin, applied(body, undefined, key));
       } else if (move < 5) add(list, origin, applied(body, id, key));
-      else if (move < 6) add(list, origin, deleted(id, key));
+      else if (move === 9) {
+        // It need not be true to be folded; it says all that the one before it said.
+        const from = 1 + ((lifeIndex + which * 3) % 8);
+        const ranges = [{ from, to: from + (which >> 1) }];
+        const said = joinEnded(ended.get(origin) ?? new Map(), new Map([[lifeIndex < 4 ? c1 : c2, ranges]]));
+        ended.set(origin, said);
+        add(list, origin, endedDraft(said));
+      } else if (move < 6) add(list, origin, deleted(id, key));
       else add(list, origin, { ...desired("x", id, `p${lifeIndex % 2}`, key), body });
     });
     nodeMoves.forEach(([move, which, lifeIndex, body], index) => {

@@ -10,6 +10,7 @@ import {
   winner,
 } from "../../core/registers.ts";
 import { calibratedTime, clockCorrected } from "../../core/clock.ts";
+import { endedDraft } from "../../core/ended.ts";
 import { anyBody, c1, c2, n1, n2, n3 } from "./drafts.ts";
 import { anyHistories, anyPicks, event, fold, interleaved, keys, opened, reset } from "./histories.ts";
 import { applied, deleted, desired, hashOf, reported, thermo } from "./log-site.ts";
@@ -73,6 +74,33 @@ t.test("lives", async (t) => {
     t.equal(currentLife(state, thermo)?.id, eventId(c1, 3));
     t.equal(valueOf(state, reportedSlot), undefined);
     t.equal(valueOf(fold([event(n1, 2, reported("30", eventId(c1, 3)))], state), reportedSlot), "30");
+  });
+
+  t.test("what is said to be over for good leaves nothing behind, whenever it is said", async (t) => {
+    const saying = event(c1, 9, endedDraft(new Map([[c1, [{ from: 1, to: 3 }]]])));
+    const all = [born, event(n1, 1, reported("20", life)), event(c1, 2, deleted(life))];
+    const alone = fold([saying]);
+    for (const events of [
+      [...all, saying],
+      [saying, ...all],
+      [saying, born],
+      [event(n1, 1, reported("20", life)), saying],
+      [born, saying, event(c1, 10, applied({ spec: 2 }, life))],
+    ]) {
+      t.equal(hashOf(fold(events)), hashOf(alone));
+      t.equal(fold(events).objects.size, 0);
+    }
+    const later = eventId(c1, 4);
+    t.equal(currentLife(fold([saying, event(c1, 4, applied())]), thermo)?.id, later, "others begin");
+    t.not(hashOf(alone), hashOf(fold([])));
+    t.equal(currentLife(fold([born, { ...saying, origin: n1 }]), thermo)?.id, life, "a node can't");
+  });
+
+  t.test("who still holds a life that is over for good finds that it is", async (t) => {
+    const state = fold([born]);
+    const held = currentLife(state, thermo);
+    fold([event(c1, 9, endedDraft(new Map([[c1, [{ from: 1, to: 1 }]]])))], state);
+    t.equal(held?.over, true);
   });
 
   t.test("a reset ends the lives of older generations, whenever they arrive", async (t) => {

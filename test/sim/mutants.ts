@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { checkers } from "./findings.ts";
 import type { Edit, Mutant } from "./mutant.ts";
+import { deleteMutants } from "./mutants-deletes.ts";
 import { logMutants } from "./mutants-log.ts";
 import { stateMutants } from "./mutants-state.ts";
 
@@ -137,7 +138,9 @@ function report(name: string, { run, scenarios }: Verdict): void {
 const tree = copyOfProject();
 const missed: string[] = [];
 const used = new Set<string>();
-const chosen = [...logMutants, ...stateMutants].filter(({ name }) => new RegExp(values.only).test(name));
+const chosen = [...logMutants, ...stateMutants, ...deleteMutants].filter(({ name }) =>
+  new RegExp(values.only).test(name),
+);
 if (values.markdown) console.log("| broken | seeds in a row | scenarios |\n| --- | --- | --- |");
 try {
   for (const mutant of chosen) {

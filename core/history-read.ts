@@ -162,16 +162,28 @@ export async function lastAt(
 ): Promise<number | undefined> {
   const eras = log.registers.eras.get(origin) ?? [];
   const gaps = await gapsOf(log, origin);
-  const begins = [1, ...eras.map(({ seq }) => seq)];
-  for (let nth = begins.length - 1; nth >= 0; nth -= 1) {
-    const range = { from: begins[nth] ?? 1, to: Math.min(top, (begins[nth + 1] ?? top + 1) - 1) };
+  const begins = new Set([1, ...eras.map(({ seq }) => seq), ...(await beginsAfterHoles(log, origin))]);
+  let to = top;
+  for (const from of [...begins].sort((a, b) => b - a)) {
     // In one era times only rise; put right, they do between the times since which a clock was wrong.
-    for (const { after, until } of piecesOf(eras.slice(nth), timeMs)) {
-      const last = await lastWritten(log, origin, { range, until, gaps });
+    const later = eras.filter(({ seq }) => seq > from);
+    for (const { after, until } of piecesOf(later, timeMs)) {
+      const last = await lastWritten(log, origin, { range: { from, to }, until, gaps });
       if (last !== undefined && last.time > after) return last.seq;
     }
+    to = Math.min(to, from - 1);
   }
   return undefined;
+}
+
+/** An era may have begun in a hole. What is indexed is of one era for as long as its span. */
+async function beginsAfterHoles(log: IndexedLog, origin: Incarnation): Promise<number[]> {
+  const begins: number[] = [];
+  for (const { from } of log.histories.get(origin)?.beyond ?? []) {
+    const span = await spanAt(log, origin, from);
+    begins.push(span !== undefined && span.hi >= from ? span.lo : from);
+  }
+  return begins;
 }
 
 /** Which times as they were written are, put right, not after an instant: latest first. */

@@ -103,13 +103,16 @@ export class MemoryDisk {
     this.#contents = copyOf(snapshot.contents);
   }
 
-  /** Flips one bit in the middle of the record whose segment begins at `position`, or of the block that holds it. */
+  /**
+   * Changes the byte in the middle of the record whose segment begins at `position`, or of the block that holds it.
+   * What is damaged twice is not as it was before.
+   */
   damage(log: LogId, position: number): void {
     const entry = this.#entryAt(log, position);
     assert(entry.record !== undefined, "a record that is lost is not damaged");
     const record = entry.record.slice();
     const middle = Math.floor(record.length / 2);
-    record[middle] = (record[middle] ?? 0) ^ 1;
+    record[middle] = (record[middle] ?? 0) + 1;
     replaceEntry(this.#contents, entry, { ...entry, record });
   }
 

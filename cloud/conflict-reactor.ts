@@ -3,24 +3,19 @@
  * the other side had said in that slot when the event came, and where neither had seen the other appends a
  * `conflict.resolved`.
  *
- * A record comes after the events it is about. So what was recorded of the events that are acted on again after a crash
- * lies behind the cursor too, and one look there tells what not to record twice.
+ * Events are acted on again after a crash, and where the disk lost them and they came back. What of them was recorded
+ * is in the log (`ConflictRecords`), so nothing is recorded twice.
  */
 import type { Committer } from "../core/committer.ts";
 import { type Draft, type Event, type Side, eventId, otherSide, sideOf } from "../core/event.ts";
-import { compareOfSide } from "../core/generations.ts";
+import { compareOfSide, hasSeen } from "../core/generations.ts";
 import type { Environment } from "../core/ports.ts";
+import type { Log } from "../core/log.ts";
 import { Outbox } from "../core/reactor.ts";
-import type { Contenders, Register, Registers } from "../core/registers.ts";
-import type { Replica } from "../core/replica.ts";
-import {
-  conflictDraft,
-  identityOf,
-  isConflict,
-  pairId,
-  readConflict,
-} from "../protocol/devices/conflicts.ts";
+import type { Contenders } from "../core/registers.ts";
+import { conflictDraft, isConflict } from "../protocol/devices/conflicts.ts";
 import { twinDesired } from "../protocol/devices/twin-update.ts";
+import { ConflictRecords, pairOf } from "./conflict-records.ts";
 
 /** Records that go into one append: each may hold two values of 64 KiB, and together they must fit into one segment. */
 const recordsPerAppend = 8;
@@ -29,7 +24,7 @@ const stepBack = 4096;
 
 export interface ConflictReactorOptions {
   /** The cloud's replica of a node's log. */
-  readonly replica: Replica;
+  readonly replica: Log;
   readonly committer: Committer;
   readonly environment: Environment;
   /** It appends nothing before this is settled. */
@@ -37,12 +32,10 @@ export interface ConflictReactorOptions {
 }
 
 export class ConflictReactor {
-  readonly #replica: Replica;
+  readonly #replica: Log;
   readonly #outbox: Outbox;
-  /** Pairs of which there is a record already, as far as they may come up again. */
-  #recorded: Set<string> | undefined;
-  /** Where the log ended when it was looked through for records. */
-  #lookedTo = 0;
+  /** What was recorded, as far as it was asked: until all has been acted on. */
+  #records: ConflictRecords | undefined;
 
   constructor({ replica, committer, environment, after }: ConflictReactorOptions) {
     this.#replica = replica;
@@ -68,47 +61,20 @@ export class ConflictReactor {
   }
 
   async #act(events: readonly Event[]): Promise<void> {
-    const [first] = events;
-    const last = events.at(-1);
-    if (first === undefined || last === undefined) return;
-    this.#recorded ??= await this.#lookForRecords(first.position);
+    const records = (this.#records ??= new ConflictRecords(this.#replica));
     const drafts: { readonly pair: string; readonly draft: Draft }[] = [];
     for (const event of events) {
       const found = await this.#conflictOf(event);
-      if (found === undefined) continue;
-      const pair = pairId(idOf(found.cloud), idOf(found.node));
-      if (this.#recorded.has(pair)) continue;
-      drafts.push({ pair, draft: conflictDraft(this.#replica.registers, found, idOf(event)) });
+      if (found === undefined || (await records.has(found))) continue;
+      drafts.push({ pair: pairOf(found), draft: conflictDraft(this.#replica.registers, found, idOf(event)) });
     }
-    await this.#append(drafts, this.#recorded);
-    // What was acted on does not come up again.
-    if (last.position >= this.#lookedTo) this.#recorded.clear();
-  }
-
-  async #append(
-    drafts: readonly { readonly pair: string; readonly draft: Draft }[],
-    recorded: Set<string>,
-  ): Promise<void> {
     // One commit at a time: many conflicts must not fill the log's queue.
     for (let from = 0; from < drafts.length; from += recordsPerAppend) {
       const some = drafts.slice(from, from + recordsPerAppend);
       await this.#replica.appended(some.map(({ draft }) => draft));
-      for (const { pair } of some) recorded.add(pair);
+      for (const { pair } of some) records.add(pair);
     }
-  }
-
-  async #lookForRecords(from: number): Promise<Set<string>> {
-    const recorded = new Set<string>();
-    this.#lookedTo = this.#replica.position;
-    for (let next = from; next <= this.#lookedTo;) {
-      const events = await this.#replica.read(next);
-      for (const event of events) {
-        const record = readConflict(event);
-        if (record !== undefined) recorded.add(identityOf(record));
-      }
-      next = (events.at(-1)?.position ?? this.#lookedTo) + 1;
-    }
-    return recorded;
+    if ((events.at(-1)?.position ?? 0) >= this.#replica.position) this.#records = undefined;
   }
 
   async #conflictOf(event: Event): Promise<Contenders | undefined> {
@@ -116,17 +82,33 @@ export class ConflictReactor {
     const { registers } = this.#replica;
     const register = registers.objects.get(event.key)?.get(event.life)?.slots.get(event.slot);
     const side = sideOf(event.origin);
-    if (register === undefined || !hasStood(registers, register[side], event)) return undefined;
-    const other = await this.#standingAt(register, otherSide(side), event);
+    if (register === undefined || !(await this.#hasStood(register[side], event))) return undefined;
+    const latest = register[otherSide(side)];
+    // What the other side had said before that was seen too.
+    if (latest === undefined || hasSeen(registers.generations, event.seen, latest)) return undefined;
+    const other = await this.#standingAt(latest, event);
     if (other === undefined) return undefined;
     const contenders = side === "cloud" ? { cloud: event, node: other } : { cloud: other, node: event };
     return isConflict(registers, contenders) ? contenders : undefined;
   }
 
-  /** What one side had said last in the event's slot when the event came. */
-  async #standingAt(register: Register, side: Side, event: Event): Promise<Event | undefined> {
-    const held = register[side];
-    if (held === undefined || held.position < event.position) return held;
+  /** Whether the event was ever its side's latest here: what came late, or was never applied, was not. */
+  async #hasStood(held: Event | undefined, event: Event): Promise<boolean> {
+    if (held === undefined) return false;
+    if (held.origin === event.origin && held.seq === event.seq) return true;
+    if (!(compareOfSide(this.#replica.registers.generations, held, event) > 0)) return false;
+    return (await this.#positionOf(held)) > event.position;
+  }
+
+  /** A register that was read from a checkpoint does not say the positions of its events. */
+  async #positionOf({ origin, seq, position }: Event): Promise<number> {
+    return position > 0 ? position : ((await this.#replica.eventAt(origin, seq))?.position ?? 0);
+  }
+
+  /** What a side had said last in the event's slot when the event came. @param latest what it has said last by now */
+  async #standingAt(latest: Event, event: Event): Promise<Event | undefined> {
+    if ((await this.#positionOf(latest)) < event.position) return latest;
+    const side = sideOf(latest.origin);
     // Written again since: the one before it is in the log, most likely not far back.
     for (let to = event.position; to > 1;) {
       const from = Math.max(1, to - stepBack);
@@ -155,13 +137,6 @@ export class ConflictReactor {
     }
     return latest;
   }
-}
-
-/** Whether the event was ever its side's latest here: what came late, or was never applied, was not. */
-function hasStood({ generations }: Registers, held: Event | undefined, event: Event): boolean {
-  if (held === undefined) return false;
-  if (held.origin === event.origin && held.seq === event.seq) return true;
-  return held.position > event.position && compareOfSide(generations, held, event) > 0;
 }
 
 function isOf(side: Side, { key, life, slot }: Event, other: Event): boolean {

@@ -6,7 +6,8 @@ import { type ConflictPolicy, conflictPolicies } from "../../core/registers.ts";
 import { type ConflictRecord, conflictResolved, readConflict } from "../../protocol/devices/conflicts.ts";
 import { conflictPolicyAnnotation } from "../../protocol/devices/conflict-policy.ts";
 import { deviceView } from "../../protocol/devices/twin-view.ts";
-import { Site, World, applied, deleted, desired, meet, ship, thermo } from "../core/log-site.ts";
+import type { Segment } from "../../core/segment.ts";
+import { Site, World, applied, deleted, desired, meet, node1, ship, thermo } from "../core/log-site.ts";
 
 function device(policy?: string): Draft["body"] {
   const annotations = policy === undefined ? {} : { [conflictPolicyAnnotation]: policy };
@@ -23,7 +24,7 @@ class Pair {
 
   static async open(policy?: string): Promise<Pair> {
     const pair = new Pair();
-    pair.cloud = await Site.open(pair.world, "cloud");
+    pair.cloud = await Site.open(pair.world, "cloud", { macKey: new Uint8Array(32).fill(1) });
     pair.node = await Site.open(pair.world, "node");
     [pair.life] = (await pair.cloud.append(applied(device(policy)))) as [EventId];
     await meet(pair.cloud, pair.node);
@@ -174,6 +175,51 @@ t.test("a cursor that is lost makes no record again", async (t) => {
   t.equal((await pair.records()).length, 20);
 });
 
+t.test("a cloud that stops before it has looked at all of them goes on after its checkpoint", async (t) => {
+  const pair = await Pair.open();
+  await pair.stopReacting();
+  for (let round = 0; round < 3; round += 1) {
+    await pair.say("node", `n${round}`);
+    // The node's comes while this one is written: neither has seen the other, and this one has the later position.
+    const said = pair.cloud.log.appended([desired(`c${round}`, pair.life)]);
+    await ship(pair.node, pair.cloud);
+    await said;
+    await ship(pair.cloud, pair.node);
+  }
+  await pair.cloud.restart();
+  await pair.react();
+  await pair.world.pass(100);
+  const values = (await pair.records()).map(({ cloud, edge }) => [cloud.value, edge.value]);
+  t.same(values, [
+    ["c0", "n0"],
+    ["c1", "n1"],
+    ["c2", "n2"],
+  ]);
+});
+
+t.test("what comes back before its record does is not recorded again", async (t) => {
+  const pair = await Pair.open();
+  const { cloud, node, world } = pair;
+  await pair.say("cloud", "20");
+  await pair.say("node", "30");
+  await meet(cloud, node);
+  await pair.setPolicy("latest");
+  await meet(cloud, node);
+  const lost = (await cloud.events()).filter(({ slot, type }) => slot !== "spec" && type !== "twin.reported");
+  t.equal(lost.length, 3, "both values, and the record");
+  await pair.stopReacting();
+  for (const { position } of lost) cloud.disk.lose(node1, position);
+  await cloud.crash();
+  await pair.react();
+  for (const { origin, seq } of lost) {
+    const [segment] = await node.log.readOrigin(origin, seq, 1);
+    cloud.log.receive(segment as Segment, () => {});
+    await world.pass(100);
+  }
+  t.same(cloud.log.problems, []);
+  t.equal((await pair.records()).length, 1);
+});
+
 t.test("a device that is gone has no conflicts any more", async (t) => {
   const pair = await Pair.open();
   await pair.say("cloud", "20");
@@ -188,7 +234,7 @@ type Step =
   | { readonly kind: "ship"; readonly from: "cloud" | "node" }
   | { readonly kind: "policy"; readonly policy: ConflictPolicy; readonly one: boolean }
   | { readonly kind: "crash"; readonly afterMs: number }
-  | { readonly kind: "pause" | "resume" | "tick" };
+  | { readonly kind: "pause" | "resume" | "restart" | "tick" };
 
 const side = fc.constantFrom("cloud" as const, "node" as const);
 const anySteps: fc.Arbitrary<Step[]> = fc.array(
@@ -201,7 +247,9 @@ const anySteps: fc.Arbitrary<Step[]> = fc.array(
       one: fc.boolean(),
     }),
     fc.record({ kind: fc.constant("crash" as const), afterMs: fc.nat(12) }),
-    fc.record({ kind: fc.constantFrom("pause" as const, "resume" as const, "tick" as const) }),
+    fc.record({
+      kind: fc.constantFrom("pause" as const, "resume" as const, "restart" as const, "tick" as const),
+    }),
   ),
   { maxLength: 40, size: "max" },
 );
@@ -225,6 +273,11 @@ async function take(pair: Pair, step: Step): Promise<void> {
       return;
     case "resume":
       await pair.stopReacting();
+      await pair.react();
+      return;
+    case "restart":
+      await pair.stopReacting();
+      await pair.cloud.restart();
       await pair.react();
       return;
     case "tick":

@@ -1,7 +1,8 @@
 import t from "tap";
 import type { ConflictList, ConflictRow } from "../../protocol/rest/conflicts.ts";
 import { Conflicts } from "../../protocol/rest/conflicts.ts";
-import type { EventId } from "../../core/event.ts";
+import { type Event, type EventId, nodeLog, sideOf } from "../../core/event.ts";
+import { recordsOn } from "./disk.ts";
 import { Scenario } from "./scenario.ts";
 
 function conflictsOf(scenario: Scenario, side: "cloud" | "node"): Conflicts {
@@ -160,6 +161,42 @@ t.test("an older generation's value is in no conflict with the new one", async (
   t.equal((await list(scenario, "cloud")).length, 1, "the new one's own are recorded");
   await scenario.end();
 });
+
+for (const lost of ["the node's value", "the cloud's value", "both, and the record"] as const) {
+  t.test(
+    `a conflict is not recorded again when the cloud gets back what its disk lost: ${lost}`,
+    async (t) => {
+      const scenario = await Scenario.begin(t);
+      await apart(scenario, "20");
+      await scenario.agrees();
+      // Comes after all that is lost.
+      await scenario.declare("latest");
+      await scenario.agrees();
+      scenario.cloudHost.crash();
+      const { disk } = scenario.cloudHost;
+      const isLost = ({ type, origin }: Event): boolean => {
+        if (type === "conflict.resolved") return lost === "both, and the record";
+        return (
+          type === "twin.desired" && lost !== `the ${sideOf(origin) === "cloud" ? "node" : "cloud"}'s value`
+        );
+      };
+      const places = (await scenario.inCloud()).filter(isLost).map(({ position }) => position);
+      for (const { position, count = 1 } of await recordsOn(disk.snapshot(), nodeLog("node-1"))) {
+        const has = places.some((place) => place >= position && place < position + count);
+        if (has) disk.lose(nodeLog("node-1"), position);
+      }
+      scenario.cluster.scarred.add("cloud");
+      scenario.cloudHost.start();
+      await scenario.agrees();
+      const records = (await scenario.inCloud()).filter(({ type }) => type === "conflict.resolved");
+      t.equal(records.length, 1);
+      await apart(scenario, "30");
+      await scenario.agrees();
+      t.equal((await list(scenario, "cloud")).length, 2, "a new one is");
+      await scenario.end();
+    },
+  );
+}
 
 t.test("a cloud that is put back lists each conflict once", async (t) => {
   const scenario = await Scenario.begin(t);

@@ -154,15 +154,37 @@ const conflicts: readonly Mutant[] = [
   broken(
     "a conflict that was recorded before a crash is recorded again",
     "cloud/conflict-reactor.ts",
-    "if (this.#recorded.has(pair)) continue;",
-    "",
+    "if (found === undefined || (await records.has(found))) continue;",
+    "if (found === undefined) continue;",
   ),
   broken(
     "a conflict with an event of the cloud that came later is not recorded",
     "cloud/conflict-reactor.ts",
-    "if (found === undefined) continue;",
-    'if (found === undefined || sideOf(event.origin) === "cloud") continue;',
+    "if (found === undefined || (await records.has(found))) continue;",
+    'if (found === undefined || sideOf(event.origin) === "cloud" || (await records.has(found))) continue;',
   ),
+  {
+    name: "what a checkpoint says was wanted counts as wanted before all that is looked at again",
+    tests: ["cloud/conflict-reactor.test"],
+    edits: [
+      {
+        file: "cloud/conflict-reactor.ts",
+        find: "return position > 0 ? position : ((await this.#replica.eventAt(origin, seq))?.position ?? 0);",
+        replace: "return position;",
+      },
+    ],
+  },
+  {
+    name: "a conflict is recorded again when its record is missing too",
+    tests: ["cloud/conflict-reactor.test"],
+    edits: [
+      {
+        file: "cloud/conflict-records.ts",
+        find: "if (looked.gap !== undefined && this.#mayFollow(looked.gap.before, contenders)) return true;",
+        replace: "",
+      },
+    ],
+  },
   broken(
     "a node does not read the policy by which a conflict is decided",
     "cloud/device-controller-plan.ts",

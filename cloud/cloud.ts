@@ -295,6 +295,8 @@ export class Cloud {
     if (this.#closed) return;
     this.#closed = true;
     this.hub.close();
+    // What waits until all logs are open would be waited for: of a cloud that can't be opened, for ever.
+    this.#setStarted();
     await this.#controller?.close();
     await Promise.allSettled([...this.#opening.values(), ...this.#erasing.values()]);
     for (const conflicts of this.#conflicts.values()) await conflicts.close();

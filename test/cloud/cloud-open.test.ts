@@ -50,23 +50,39 @@ class CountedTimers implements Timers {
   }
 }
 
-t.test("no timer of it is left", async (t) => {
+const options = { macKey: new Uint8Array(32), product: "test" };
+
+/** The disk of a cloud that had a device on a node. */
+async function stopped(): Promise<MemoryDisk> {
   const disk = new MemoryDisk();
   const whole = new MemoryStore(disk, { timers, digest: nodeDigest });
   await whole.open();
-  const options = { macKey: new Uint8Array(32), product: "test" };
   const cloud = await Cloud.open({ ...options, environment: environment(), store: whole });
   await cloud.resources.create(deviceModelKind, "default", model());
   await cloud.resources.create(deviceKind, "default", device({ node: "press-7", desired: { temp: "20" } }));
   await cloud.settled();
   await cloud.close();
   await whole.close();
+  return disk;
+}
 
-  const store = new BrokenStore(disk, { timers, digest: nodeDigest });
+t.test("no timer of it is left", async (t) => {
+  const store = new BrokenStore(await stopped(), { timers, digest: nodeDigest });
   await store.open();
   const counted = new CountedTimers();
   const opening = Cloud.open({ ...options, environment: { ...environment(), timers: counted }, store });
   await t.rejects(opening, { code: "SEGMENT_CORRUPT" });
   t.equal(counted.pending, 0);
+  await store.close();
+});
+
+t.test("it waits for nothing that waits until it is open", async (t) => {
+  const store = new BrokenStore(await stopped(), { timers, digest: nodeDigest });
+  await store.open();
+  // Where the cursor is lost, there is something to look at again.
+  const cursor = `cursor!${nodeLog("press-7")}!conflicts`;
+  await store.commit({ segments: [], values: new Map([[cursor, undefined]]) });
+  const opening = Cloud.open({ ...options, environment: environment(), store });
+  await t.rejects(opening, { code: "SEGMENT_CORRUPT" });
   await store.close();
 });

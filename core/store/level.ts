@@ -233,12 +233,13 @@ export class LevelStore implements Store {
     }
   }
 
-  /** @throws SEGMENT_CORRUPT when the value is there, and damaged */
+  /** @throws SEGMENT_CORRUPT when the value is there, and damaged; where LevelDB can't read it, the store is rebuilt next */
   async get(name: string): Promise<Uint8Array | undefined> {
     const key = valuesPrefix + name;
     const sealed = await this.#opened()
       .get(key)
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
+        if (isDamage(error)) await this.suspect(`value ${name}`);
         throw readError(this.directory, error);
       });
     if (sealed === undefined) return undefined;

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
+import { hasCode } from "../../core/errors.ts";
 import { LevelStore } from "../../core/store/level.ts";
 import { noteDamage } from "../../core/store/level-rebuild.ts";
 import { freshDirectory, raw } from "./store-raw.ts";
@@ -74,6 +75,35 @@ t.test("for a finding it is rebuilt once: what is missing then is no damage of t
   t.ok(existsSync(join(directory, "DAMAGED")));
   t.same(plain(await again.last(node1)), plain(segments.at(-1)));
   await again.close();
+});
+
+t.test("a value that LevelDB can't read is none any more once the store is opened again", async (t) => {
+  const directory = freshDirectory(t);
+  const names = Array.from({ length: 200 }, (_, nth) => `value-${nth}`);
+  const store = new LevelStore(directory);
+  await store.open();
+  await store.commit({ segments: [], values: new Map(names.map((name) => [name, bytes(name.repeat(20))])) });
+  await store.close();
+  // What is in the write-ahead log becomes a table.
+  await store.open();
+  await store.close();
+  spoil(directory);
+  await store.open();
+  const unreadable: string[] = [];
+  for (const name of names) {
+    const isRefused = await store.get(name).then(
+      () => false,
+      (error: unknown) => hasCode(error, "SEGMENT_CORRUPT"),
+    );
+    if (isRefused) unreadable.push(name);
+  }
+  t.ok(unreadable.length > 0 && unreadable.length < names.length, `${unreadable.length} of ${names.length}`);
+  t.ok(store.isSuspect);
+  await store.close();
+  await store.open();
+  for (const name of unreadable) t.equal(await store.get(name), undefined);
+  await store.commit({ segments: [stored({ lo: 1 })] });
+  await store.close();
 });
 
 t.test("a crash while it is rebuilt loses nothing", async (t) => {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { restoredVersions } from "../cloud/version-base.ts";
 import { Committer } from "../core/committer.ts";
 import { TidemarkError } from "../core/errors.ts";
-import { clusterLog, nodeLog, sideOf } from "../core/event.ts";
+import { clusterLog, nodeLog } from "../core/event.ts";
 import { Log } from "../core/log.ts";
 import { recheckLog, verifyLog } from "../core/log-verify.ts";
 import { giveUp } from "../core/log-repair.ts";
@@ -12,7 +12,7 @@ import { LevelStore } from "../core/store/level.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
 import { deriveKey } from "../protocol/adapters/credentials.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
-import { checkAuthority } from "../protocol/link/authority.ts";
+import { authority } from "../protocol/link/authority.ts";
 import { type VerifyRow, verifyRow } from "../protocol/rest/log-api.ts";
 import { cloudAuthority } from "./node-certificate.ts";
 import type { Place } from "./places.ts";
@@ -71,7 +71,7 @@ async function openLog(store: LevelStore, { dataDir, place, ref }: GiveUpOptions
     committer,
     environment,
     macKey: isCloud ? deriveKey((await cloudAuthority(dataDir)).key, "segment-mac") : undefined,
-    mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
+    authority,
   });
 }
 

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { Committer } from "../core/committer.ts";
 import { TidemarkError } from "../core/errors.ts";
-import { type LogId, clusterLog, nodeLog, nodeOfLog, sideOf } from "../core/event.ts";
+import { type LogId, clusterLog, nodeLog, nodeOfLog } from "../core/event.ts";
 import type { ExportPart } from "../core/export-format.ts";
 import { writeExport } from "../core/export-write.ts";
 import { Log } from "../core/log.ts";
@@ -12,7 +12,7 @@ import { LevelStore } from "../core/store/level.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
 import { readImportFile } from "../protocol/adapters/import-file.ts";
-import { checkAuthority } from "../protocol/link/authority.ts";
+import { authority } from "../protocol/link/authority.ts";
 import { serveConflicts } from "../protocol/rest/conflict-api.ts";
 import { Conflicts } from "../protocol/rest/conflicts.ts";
 import { type DeviceSource, serveDevices } from "../protocol/rest/device-api.ts";
@@ -92,9 +92,7 @@ async function openLogs(
       side,
       committer,
       environment,
-      ...(id !== clusterLog && {
-        mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
-      }),
+      ...(id !== clusterLog && { authority }),
       onProgress: (walked) => onProgress((events = before + walked)),
     });
     logs.set(id, log);

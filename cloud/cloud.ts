@@ -14,7 +14,7 @@ import { Merging, type MergingPace } from "../core/merging.ts";
 import type { Environment } from "../core/ports.ts";
 import type { Room } from "../core/room.ts";
 import type { Store } from "../core/store-port.ts";
-import { checkAuthority } from "../protocol/link/authority.ts";
+import { authority } from "../protocol/link/authority.ts";
 import type { Compressor } from "../protocol/link/batch.ts";
 import type { Transport } from "../protocol/transport.ts";
 import { Resources } from "./api/resources.ts";
@@ -236,7 +236,7 @@ export class Cloud {
       committer: this.#committer,
       environment: this.#options.environment,
       macKey: this.#options.macKey,
-      mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
+      authority,
       refuses: refusalBy(this.#options.room),
       onProgress: this.#options.onProgress,
     });

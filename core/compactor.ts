@@ -17,6 +17,7 @@ import { blockBytesDefault, mergedBefore } from "./merger.ts";
 import { type Dropped, droppedDraft } from "./log-dropped.ts";
 import { readable } from "./replay.ts";
 import { type Demand, ageOf, leastAge, mayGoUndelivered } from "./retention.ts";
+import { outboxPrefix } from "./rules.ts";
 import { type Segment, chainHash, coveredCount, lastOf, zeroHash } from "./segment.ts";
 import { sayEnded } from "./say-ended.ts";
 import type { ReadRecord, StoredSegment } from "./store-port.ts";
@@ -335,7 +336,7 @@ async function oldestCheckpoint({ id }: Log, { store }: Committer): Promise<numb
 /** An outbox is told of every event: it is waited for. */
 async function slowestCursor({ id }: Log, { store }: Committer): Promise<number> {
   let slowest = Number.POSITIVE_INFINITY;
-  for (const name of await store.names(`cursor!${id}!`)) {
+  for (const name of await store.names(outboxPrefix(id))) {
     const stored = await store.get(name).catch((error: unknown) => {
       if (hasCode(error, "SEGMENT_CORRUPT")) return undefined;
       throw error;

@@ -102,6 +102,11 @@ export function gapsName(log: LogId, origin: Incarnation): string {
   return `gaps!${log}!${origin}`;
 }
 
+/** All that the index of a log is made of has a name that begins with one of these. */
+export function historyPrefixes(log: LogId): readonly string[] {
+  return [`span!${log}!`, `history!${log}!`, `gaps!${log}!`];
+}
+
 export function encodeSpan({ lo, hi, firstTime, lastTime }: Span): Uint8Array {
   return pack([version, hi - lo, firstTime, lastTime - firstTime]);
 }

@@ -14,6 +14,7 @@ export * from "./store-port.ts";
 export * from "./time.ts";
 export * from "./follow.ts";
 export * from "./log.ts";
+export * from "./rules.ts";
 export * from "./committer.ts";
 export * from "./pressure.ts";
 export * from "./room.ts";

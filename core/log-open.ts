@@ -20,10 +20,12 @@ import { mintIncarnation } from "./incarnation.ts";
 import type { LogOptions } from "./log-options.ts";
 import { type Registers, registersProjection } from "./registers.ts";
 import { type Problem, historyOf, rangeText, replay } from "./replay.ts";
+import { RulesNote, anyAuthor, isBeginning } from "./rules.ts";
 import type { Store } from "./store-port.ts";
 
 export interface LogState {
   identity: Identity;
+  readonly rules: RulesNote;
   readonly registers: Registers;
   readonly histories: Map<Incarnation, History>;
   readonly problems: readonly Problem[];
@@ -44,13 +46,17 @@ export interface LogState {
 
 /** @throws FORMAT_NEWER, and what the store throws */
 export async function openLog(options: LogOptions): Promise<LogState> {
-  const { id, committer, environment, mayApply } = options;
+  const { id, committer, environment, authority = anyAuthor } = options;
   const { store } = committer;
   const { logger, digest } = environment;
-  const { start, checkpoints } = await newestCheckpoint(options);
-  const { histories, state } = start;
   const stored = await undamaged(store, identityName(id));
   let identity = stored === undefined ? undefined : decodeIdentity(stored);
+  const removed = identity?.removed ?? [];
+  const rules = await RulesNote.read(id, committer, authority.rules);
+  const { start, checkpoints } = await newestCheckpoint(options, (name) => {
+    return !rules.isOther || isBeginning(name, id, removed);
+  });
+  const { histories, state } = start;
   let { time } = start;
   let newest = identity === undefined ? 0 : (histories.get(identity.live)?.top ?? 0);
   const result = await replay({
@@ -58,12 +64,13 @@ export async function openLog(options: LogOptions): Promise<LogState> {
     log: id,
     digest,
     from: start.position + 1,
-    removed: identity?.removed ?? [],
+    removed,
     histories,
     onProgress: options.onProgress,
     take: (events) => {
       for (const event of events) {
-        if (mayApply === undefined || mayApply(event)) fold(state, histories, event);
+        if (authority.mayApply(event)) fold(state, histories, event);
+        else rules.skip(event);
       }
       const last = events.at(-1);
       // The peer's clock may be wrong; and the own one may have been ahead once, and been put right.
@@ -86,10 +93,13 @@ export async function openLog(options: LogOptions): Promise<LogState> {
     );
     await store.suspect(`${id} ${rangeText(problem)}`);
   }
+  // Not before all of it was read: what a newer version wrote is not changed.
+  await rules.adopt(removed);
   identity ??= freshIdentity(options);
   noteEdges(await undamaged(store, edgesName(id)), histories);
   return {
     identity,
+    rules,
     registers: state,
     histories,
     problems: result.problems,
@@ -102,12 +112,15 @@ export async function openLog(options: LogOptions): Promise<LogState> {
   };
 }
 
-async function newestCheckpoint(options: LogOptions): Promise<{
+async function newestCheckpoint(
+  options: LogOptions,
+  isUsable: (name: string) => boolean,
+): Promise<{
   start: { position: number; state: Registers; histories: Map<Incarnation, History>; time: number };
   checkpoints: string[];
 }> {
   const { store } = options.committer;
-  const checkpoints = await store.names(checkpointPrefix(options.id));
+  const checkpoints = (await store.names(checkpointPrefix(options.id))).filter(isUsable);
   for (const name of checkpoints.toReversed()) {
     const bytes = await undamaged(store, name);
     const start = bytes === undefined ? undefined : decodeCheckpoint(bytes);

@@ -3,6 +3,7 @@ import type { TidemarkError } from "./errors.ts";
 import type { Draft, Event, LogId, Side } from "./event.ts";
 import type { Range } from "./history.ts";
 import type { Digest, Environment } from "./ports.ts";
+import type { Authority } from "./rules.ts";
 import type { Segment } from "./segment.ts";
 import type { Store } from "./store-port.ts";
 
@@ -13,8 +14,8 @@ export interface LogOptions {
   readonly environment: Environment;
   /** The cloud's key: its segments carry a MAC, so that a node can give them back to a cloud that lost them. */
   readonly macKey?: Uint8Array | undefined;
-  /** Which side may author which event. What may not is kept, and never applied. */
-  readonly mayApply?: ((event: Event) => boolean) | undefined;
+  /** Which side may author which event; without it all events count. */
+  readonly authority?: Authority | undefined;
   /** Why there is no room for these now; undefined where there is. Not asked for what the log appends of itself. */
   readonly refuses?: ((drafts: readonly Draft[]) => TidemarkError | undefined) | undefined;
   readonly onProgress?: ((events: number) => void) | undefined;

@@ -35,6 +35,7 @@ import { fitted, holderOf, refuseSegment, sealGroup, settleSegment } from "./log
 import { type Registers, currentLife, lifeOf } from "./registers.ts";
 import { type Problem, historyOf, isOpen } from "./replay.ts";
 import type { Replica } from "./replica.ts";
+import { anyAuthor } from "./rules.ts";
 import { type Segment, chainHash, lastOf } from "./segment.ts";
 import { Staged } from "./staged.ts";
 import type { StoredSegment } from "./store-port.ts";
@@ -57,7 +58,7 @@ export class Log implements Replica, CommitSource {
   readonly id: LogId;
   readonly side: Side;
   /** Whether the side that wrote an event may author it: else it is kept, and counts for nothing. */
-  readonly applies = (event: Event): boolean => this.#options.mayApply?.(event) !== false;
+  readonly applies = (event: Event): boolean => (this.#options.authority ?? anyAuthor).mayApply(event);
   readonly #options: LogOptions;
   readonly #staged = new Staged();
   readonly #tail = new TailCache();
@@ -137,9 +138,9 @@ export class Log implements Replica, CommitSource {
 
   /** What a walk over the stored log needs. */
   get stored(): StoredLog {
-    const { committer, environment, mayApply = () => true } = this.#options;
+    const { committer, environment } = this.#options;
     const { removed } = this.#state.identity;
-    return { store: committer.store, digest: environment.digest, removed, mayApply };
+    return { store: committer.store, digest: environment.digest, removed, mayApply: this.applies };
   }
 
   /** Whether it takes appends: it is not being put right, and has not failed. */
@@ -337,8 +338,9 @@ export class Log implements Replica, CommitSource {
   }
 
   #apply(event: Event): void {
-    if (!this.applies(event)) this.#unauthorised += 1;
-    else fold(this.#state.registers, this.#state.histories, event);
+    if (this.applies(event)) return fold(this.#state.registers, this.#state.histories, event);
+    this.#unauthorised += 1;
+    this.#state.rules.skip(event);
   }
 
   #noteSeen(event: Seen | undefined): void {

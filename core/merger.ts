@@ -130,7 +130,7 @@ export class Merger {
     for (const [name, value] of values ?? []) this.#committer.put(name, value);
     this.#cursor = { to: Math.max(group.next - 1, seen), small: plan.small };
     this.#left = undefined;
-    this.#committer.put(cursorName(this.log.id), encodeCursor(this.#cursor));
+    this.#committer.put(mergedName(this.log.id), encodeCursor(this.#cursor));
     await this.#committer.flush();
     return true;
   }
@@ -201,7 +201,7 @@ function isWorth({ members, bytes }: Gathered): boolean {
   return members.length > 1 || bytes >= aloneBytesMin;
 }
 
-function cursorName(log: LogId): string {
+export function mergedName(log: LogId): string {
   return `merged!${log}`;
 }
 
@@ -218,7 +218,7 @@ export async function mergedBefore(committer: Committer, log: LogId): Promise<nu
 /** Where it can't be read, everything is merged again: that changes nothing but the time it takes. */
 async function readCursor({ store }: Committer, log: LogId): Promise<Cursor> {
   try {
-    const stored = await store.get(cursorName(log));
+    const stored = await store.get(mergedName(log));
     const [version, to, small] = (stored === undefined ? [] : unpack(stored)) as [number, number, number[][]];
     if (version !== cursorVersion || !Number.isSafeInteger(to)) return { to: 0, small: [] };
     return { to, small: small.map(([from = 0, bytes = 0]) => ({ from, bytes })) };

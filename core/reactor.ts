@@ -11,6 +11,7 @@ import { hasCode, messageOf } from "./errors.ts";
 import type { Event } from "./event.ts";
 import type { Environment } from "./ports.ts";
 import type { Replica } from "./replica.ts";
+import { outboxPrefix } from "./rules.ts";
 
 const retryMsMin = 500;
 const retryMsMax = 30_000;
@@ -48,7 +49,7 @@ export class Outbox {
 
   constructor(options: OutboxOptions) {
     this.#options = options;
-    this.#cursorName = `cursor!${options.replica.id}!${options.name}`;
+    this.#cursorName = outboxPrefix(options.replica.id) + options.name;
   }
 
   /** Position of the last event that was acted on. */

@@ -4,7 +4,7 @@
  */
 import { Committer } from "../core/committer.ts";
 import type { TidemarkError } from "../core/errors.ts";
-import { nodeLog, sideOf } from "../core/event.ts";
+import { nodeLog } from "../core/event.ts";
 import { Forgetting, type ForgettingPace } from "../core/forgetting.ts";
 import { HistoryIndex } from "../core/history-index.ts";
 import { Log } from "../core/log.ts";
@@ -13,7 +13,7 @@ import type { Environment } from "../core/ports.ts";
 import { Outbox } from "../core/reactor.ts";
 import type { Room } from "../core/room.ts";
 import type { Store } from "../core/store-port.ts";
-import { checkAuthority } from "../protocol/link/authority.ts";
+import { authority } from "../protocol/link/authority.ts";
 import type { Compressor } from "../protocol/link/batch.ts";
 import type { Transport } from "../protocol/transport.ts";
 import type { DeviceBus } from "./device-twin-port.ts";
@@ -70,7 +70,7 @@ export class Edge {
       side: "node",
       committer,
       environment,
-      mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
+      authority,
       refuses: room && ((drafts) => room.refusal(drafts)),
       onProgress,
     });

@@ -1,6 +1,7 @@
 /** Envelope authority: which side may author which event. Which origins a side may send is the session's to check. */
 import { TidemarkError } from "../../core/errors.ts";
-import { type Event, type EventClass, type Side, eventId } from "../../core/event.ts";
+import { type Event, type EventClass, type Side, eventId, sideOf } from "../../core/event.ts";
+import type { Authority } from "../../core/rules.ts";
 
 interface Authorship {
   readonly authors: readonly Side[];
@@ -33,6 +34,15 @@ const rules: ReadonlyMap<string, Authorship> = new Map(Object.entries(authorship
 
 /** What a node of a newer version may send that this version does not know. */
 const openToNodes: ReadonlySet<EventClass> = new Set<EventClass>(["twin", "telemetry", "message"]);
+
+/** Rises when what is done with the table changes; what is in it is told by itself. */
+const readingVersion = 1;
+
+/** What this version knows of who may author what, in a node's log. */
+export const authority: Authority = {
+  rules: JSON.stringify([readingVersion, authorship, [...openToNodes]]),
+  mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
+};
 
 export type Authored = Pick<Event, "origin" | "seq" | "type" | "class" | "slot" | "life" | "deletes">;
 

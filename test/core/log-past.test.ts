@@ -120,7 +120,9 @@ t.test("whatever was lived through", async () => {
 
 t.test("it follows the log, and asks no more than is there", async (t) => {
   const world = new World();
-  const site = await Site.open(world, "cloud", { mayApply: ({ body }) => body !== "refused" });
+  const site = await Site.open(world, "cloud", {
+    authority: { rules: "no refused", mayApply: ({ body }) => body !== "refused" },
+  });
   const past = pastOf(site.log);
   const [life] = await site.append(applied());
   await site.append(...Array.from({ length: 20 }, (_, nth) => desired(String(nth), life as never)));

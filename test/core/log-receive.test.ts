@@ -154,7 +154,7 @@ t.test("what a side may not author is kept, and not applied", async (t) => {
   const world = new World();
   const mayApply = (event: Event): boolean =>
     sideOf(event.origin) === "cloud" || event.type !== "device.state";
-  const cloud = await Site.open(world, "cloud", { mayApply });
+  const cloud = await Site.open(world, "cloud", { authority: { rules: "no states", mayApply } });
   const node = await Site.open(world, "node");
   const [life] = await cloud.append(applied());
   await meet(cloud, node);

@@ -137,7 +137,7 @@ export class CountingStore extends MemoryStore {
   }
 }
 
-export type SiteOptions = Partial<Pick<LogOptions, "macKey" | "mayApply" | "checkpointEvery">> & {
+export type SiteOptions = Partial<Pick<LogOptions, "macKey" | "authority" | "checkpointEvery">> & {
   readonly disk?: MemoryDisk;
 };
 
@@ -175,8 +175,8 @@ export class Site {
   }
 
   logOptions(committer: Committer, environment: Environment): LogOptions {
-    const { macKey, mayApply, checkpointEvery } = this.options;
-    return { id: node1, side: this.side, committer, environment, macKey, mayApply, checkpointEvery };
+    const { macKey, authority, checkpointEvery } = this.options;
+    return { id: node1, side: this.side, committer, environment, macKey, authority, checkpointEvery };
   }
 
   /** The process dies, and starts again on what the disk held. */

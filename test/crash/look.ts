@@ -2,7 +2,7 @@
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { Committer } from "../../core/committer.ts";
-import { type LogId, nodeLog, sideOf } from "../../core/event.ts";
+import { type LogId, nodeLog } from "../../core/event.ts";
 import { Log } from "../../core/log.ts";
 import { stateHash } from "../../core/projection.ts";
 import { registersProjection } from "../../core/registers.ts";
@@ -11,7 +11,7 @@ import { nodeDigest } from "../../core/store/node-digest.ts";
 import { type AdminAccess, readKubeconfig } from "../../protocol/adapters/admin-access.ts";
 import { nodeEnvironment } from "../../protocol/adapters/environment.ts";
 import { requestJson, requestLines } from "../../protocol/adapters/http-client.ts";
-import { checkAuthority } from "../../protocol/link/authority.ts";
+import { authority } from "../../protocol/link/authority.ts";
 import type { EventRow, StatsRow, VerifyRow } from "../../protocol/rest/log-api.ts";
 import type { StatusRow } from "../../protocol/rest/status-api.ts";
 
@@ -96,7 +96,7 @@ export async function stateHashes(
         side: log.side,
         committer,
         environment,
-        mayApply: (event) => checkAuthority(sideOf(event.origin), event) === undefined,
+        authority,
       });
       hashes.set(node, stateHash(registersProjection, opened.registers, nodeDigest));
     }

@@ -11,7 +11,7 @@ import { type Comparison, compare } from "../../protocol/replay/compare.ts";
 import { differences } from "../../protocol/replay/difference.ts";
 import { type Fold, type Replayable, replayables } from "../../protocol/replay/projections.ts";
 import { Rebuild, type ReplayRow, type Until } from "../../protocol/replay/rebuild.ts";
-import { checkAuthority } from "../../protocol/link/authority.ts";
+import { authority } from "../../protocol/link/authority.ts";
 import { exported, parts } from "../core/exports.ts";
 import { Site, World, applied, deleted, desired, meet, reported, startMs } from "../core/log-site.ts";
 
@@ -27,10 +27,8 @@ const device = {
 /** A cloud and a node that have written at random and met at times, one second an event. */
 async function history(steps: readonly number[]): Promise<{ readonly cloud: Site; readonly node: Site }> {
   const world = new World();
-  const mayApply = (event: Event): boolean =>
-    checkAuthority(event.origin.startsWith("c") ? "cloud" : "node", event) === undefined;
-  const cloud = await Site.open(world, "cloud", { mayApply });
-  const node = await Site.open(world, "node", { mayApply, checkpointEvery: 5 });
+  const cloud = await Site.open(world, "cloud", { authority });
+  const node = await Site.open(world, "node", { authority, checkpointEvery: 5 });
   await cloud.append(applied(device));
   await meet(cloud, node);
   for (const step of steps) {

@@ -1,0 +1,121 @@
+/**
+ * Which side may author which event is a table that grows from version to version. What was derived from a log under one
+ * table is not what another would make of it: an event that an older version skipped counts in a newer one. So a log
+ * notes under which rules it was read; where they are others now, what was derived is let go, and derived again.
+ */
+import { checkpointName, checkpointPrefix } from "./checkpoint.ts";
+import { pack, unpack } from "./codec.ts";
+import type { Committer } from "./committer.ts";
+import { hasCode } from "./errors.ts";
+import type { Event, LogId } from "./event.ts";
+import { historyPrefixes } from "./history-entries.ts";
+import type { Range } from "./history.ts";
+import { mergedName } from "./merger.ts";
+import type { Store } from "./store-port.ts";
+
+/** Which side may author which event, as one version has it. */
+export interface Authority {
+  /** Says these rules and no others. */
+  readonly rules: string;
+  /** What may not is kept, and never applied. */
+  readonly mayApply: (event: Event) => boolean;
+}
+
+/** All events count. */
+export const anyAuthor: Authority = { rules: "", mayApply: () => true };
+
+/** Under which rules a log is read, and from where on they skip something. */
+export class RulesNote {
+  /** Whether what is stored was derived under other rules. */
+  isOther: boolean;
+  readonly #log: LogId;
+  readonly #committer: Committer;
+  readonly #rules: string;
+  /** Position of the first event that the rules skip; 0: there is none. */
+  #skipped: number;
+
+  static async read(log: LogId, committer: Committer, rules: string): Promise<RulesNote> {
+    const isOther = (await valueOf(committer.store, rulesName(log))) !== rules;
+    const skipped = Number((await valueOf(committer.store, skippedName(log))) ?? 0);
+    return new RulesNote(log, committer, { rules, isOther, skipped });
+  }
+
+  private constructor(
+    log: LogId,
+    committer: Committer,
+    read: { readonly rules: string; readonly isOther: boolean; readonly skipped: number },
+  ) {
+    this.#log = log;
+    this.#committer = committer;
+    this.#rules = read.rules;
+    this.isOther = read.isOther;
+    this.#skipped = read.isOther ? 0 : read.skipped;
+  }
+
+  /** Notes an event that is not applied. */
+  skip({ position }: Pick<Event, "position">): void {
+    if (this.#skipped > 0 && this.#skipped <= position) return;
+    this.#skipped = position;
+    if (!this.isOther) this.#committer.put(skippedName(this.#log), pack(position));
+  }
+
+  /**
+   * To be called when the log was read under these rules. What was derived under others goes: snapshots, but those in
+   * which a slice of a log begins, and the history index; and outboxes go back to the first event that was skipped.
+   * Resolves when that is on the disk.
+   * @param removed positions that the log does not hold
+   */
+  async adopt(removed: readonly Range[]): Promise<void> {
+    if (!this.isOther) return;
+    const committer = this.#committer;
+    const { store } = committer;
+    const log = this.#log;
+    const before = Number((await valueOf(store, skippedName(log))) ?? 0);
+    const derived = await derivedNames(store, log, removed);
+    for (const name of derived) committer.put(name, undefined);
+    for (const name of before === 0 ? [] : await store.names(outboxPrefix(log))) {
+      if (Number((await valueOf(store, name)) ?? 0) >= before) committer.put(name, pack(before - 1));
+    }
+    committer.put(skippedName(log), this.#skipped === 0 ? undefined : pack(this.#skipped));
+    committer.put(rulesName(log), pack(this.#rules));
+    this.isOther = false;
+    if (derived.length > 0 || before > 0) await committer.flush();
+  }
+}
+
+/** Where an outbox stands has a name that begins with this. */
+export function outboxPrefix(log: LogId): string {
+  return `cursor!${log}!`;
+}
+
+/** Whether a snapshot holds what came before the first event of a log that is a slice of another. */
+export function isBeginning(name: string, log: LogId, removed: readonly Range[]): boolean {
+  return removed.some(({ from, to }) => from === 1 && name <= checkpointName(log, to));
+}
+
+function rulesName(log: LogId): string {
+  return `rules!${log}`;
+}
+
+function skippedName(log: LogId): string {
+  return `skipped!${log}`;
+}
+
+/** What is merged is put into the index again when it is merged again. */
+async function derivedNames(store: Store, log: LogId, removed: readonly Range[]): Promise<string[]> {
+  const checkpoints = await store.names(checkpointPrefix(log));
+  const names = checkpoints.filter((name) => !isBeginning(name, log, removed));
+  for (const prefix of [...historyPrefixes(log), mergedName(log)]) names.push(...(await store.names(prefix)));
+  return names;
+}
+
+/** A value that can't be read says nothing. */
+async function valueOf(store: Store, name: string): Promise<unknown> {
+  try {
+    const stored = await store.get(name);
+    return stored === undefined ? undefined : unpack(stored);
+  } catch (error) {
+    if (hasCode(error, "SEGMENT_CORRUPT")) return undefined;
+    throw error;
+  }
+}

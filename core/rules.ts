@@ -1,7 +1,8 @@
 /**
  * Which side may author which event is a table that grows from version to version. What was derived from a log under one
  * table is not what another would make of it: an event that an older version skipped counts in a newer one. So a log
- * notes under which rules it was read; where they are others now, what was derived is let go, and derived again.
+ * notes under which rules it was read; where they are others now, what was derived is let go, and derived again. It notes
+ * in which format its segments may be, too: a snapshot hides them from an older version, which must not go on from it.
  */
 import { checkpointName, checkpointPrefix } from "./checkpoint.ts";
 import { pack, unpack } from "./codec.ts";
@@ -11,6 +12,8 @@ import type { Event, LogId } from "./event.ts";
 import { historyPrefixes } from "./history-entries.ts";
 import type { Range } from "./history.ts";
 import { mergedName } from "./merger.ts";
+import { segmentVersion } from "./segment.ts";
+import { newer } from "./segment-bytes.ts";
 import type { Store } from "./store-port.ts";
 
 /** Which side may author which event, as one version has it. */
@@ -28,27 +31,39 @@ export const anyAuthor: Authority = { rules: "", mayApply: () => true };
 export class RulesNote {
   /** Whether what is stored was derived under other rules. */
   isOther: boolean;
+  /** Whether what is to be noted is. */
+  #isNoted: boolean;
   readonly #log: LogId;
   readonly #committer: Committer;
   readonly #rules: string;
   /** Position of the first event that the rules skip; 0: there is none. */
   #skipped: number;
 
+  /** @throws FORMAT_NEWER */
   static async read(log: LogId, committer: Committer, rules: string): Promise<RulesNote> {
-    const isOther = (await valueOf(committer.store, rulesName(log))) !== rules;
+    const noted = await valueOf(committer.store, rulesName(log));
+    const [format = 0, before] = (Array.isArray(noted) ? noted : []) as [number?, string?];
+    if (format > segmentVersion) throw newer(`format ${format}, where this version reads ${segmentVersion}`);
     const skipped = Number((await valueOf(committer.store, skippedName(log))) ?? 0);
-    return new RulesNote(log, committer, { rules, isOther, skipped });
+    const isOther = before !== rules;
+    return new RulesNote(log, committer, { rules, isOther, skipped, isNoted: format === segmentVersion });
   }
 
   private constructor(
     log: LogId,
     committer: Committer,
-    read: { readonly rules: string; readonly isOther: boolean; readonly skipped: number },
+    read: {
+      readonly rules: string;
+      readonly isOther: boolean;
+      readonly skipped: number;
+      readonly isNoted: boolean;
+    },
   ) {
     this.#log = log;
     this.#committer = committer;
     this.#rules = read.rules;
     this.isOther = read.isOther;
+    this.#isNoted = read.isNoted && !read.isOther;
     this.#skipped = read.isOther ? 0 : read.skipped;
   }
 
@@ -66,8 +81,11 @@ export class RulesNote {
    * @param removed positions that the log does not hold
    */
   async adopt(removed: readonly Range[]): Promise<void> {
-    if (!this.isOther) return;
+    if (this.#isNoted) return;
+    this.#isNoted = true;
     const committer = this.#committer;
+    committer.put(rulesName(this.#log), pack([segmentVersion, this.#rules]));
+    if (!this.isOther) return;
     const { store } = committer;
     const log = this.#log;
     const before = Number((await valueOf(store, skippedName(log))) ?? 0);
@@ -77,7 +95,6 @@ export class RulesNote {
       if (Number((await valueOf(store, name)) ?? 0) >= before) committer.put(name, pack(before - 1));
     }
     committer.put(skippedName(log), this.#skipped === 0 ? undefined : pack(this.#skipped));
-    committer.put(rulesName(log), pack(this.#rules));
     this.isOther = false;
     if (derived.length > 0 || before > 0) await committer.flush();
   }

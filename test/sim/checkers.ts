@@ -1,7 +1,6 @@
 /** What must be so after healing, asked from outside: of the logs, the registers, the broker and the disks. */
 import type { Cloud } from "../../cloud/cloud.ts";
 import { type Event, type Incarnation, type Side, eventId, nodeLog, sideOf } from "../../core/event.ts";
-import { verifyLog } from "../../core/log-verify.ts";
 import type { Log } from "../../core/log.ts";
 import { stateHash } from "../../core/projection.ts";
 import { type Registers, currentLife, registersProjection, winner } from "../../core/registers.ts";
@@ -11,11 +10,13 @@ import { declaredPolicy } from "../../protocol/devices/conflicts.ts";
 import { readDeclaration } from "../../protocol/devices/declaration.ts";
 import type { Cluster } from "./cluster.ts";
 import { unequalWinners, wrongConflicts } from "./conflicts.ts";
-import { eventsOn } from "./disk.ts";
+import { eventsOn, sequencesOn } from "./disk.ts";
 import { type Finding, found } from "./findings.ts";
 import type { NodeHost } from "./hosts.ts";
 import type { Published } from "./ledger.ts";
 import { Model } from "./model.ts";
+import { noted } from "./versions.ts";
+import { wrongWinners } from "./policies.ts";
 
 /** One node, both sides. */
 interface Pair {
@@ -59,9 +60,11 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
   for (const host of cluster.nodes) {
     const pair = pairOf(cluster, host);
     if (pair === undefined) continue;
-    const events = await eventsOn(cluster.cloud.disk.snapshot(), nodeLog(host.node));
+    const reader = cluster.releases.late;
+    const log = nodeLog(host.node);
+    const events = await eventsOn(cluster.cloud.disk.snapshot(), log, reader);
     // What the cloud's disk lost before its newest snapshot is not missed until it is read: then the node has it.
-    const below = await eventsOn(host.disk.snapshot(), nodeLog(host.node));
+    const below = await eventsOn(host.disk.snapshot(), log, reader);
     const kept = cluster.scarred.has(cluster.cloud.name) ? below : [];
     findings.push(
       ...found("lost", lostValues(cluster, pair, [...events, ...kept])),
@@ -69,7 +72,9 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
       ...found("order", wrongOrder(cluster, pair, events)),
     );
     if (!cluster.scarred.has(cluster.cloud.name)) {
-      findings.push(...found("gaps", gaps(pair, events)));
+      findings.push(
+        ...found("gaps", gaps(pair, await sequencesOn(cluster.cloud.disk.snapshot(), log, reader))),
+      );
       findings.push(...found("conflicts", wrongConflicts(pair, events)));
     }
     findings.push(...judgeByModel(cluster, pair, { above: events, below }));
@@ -91,15 +96,17 @@ interface Stored {
 
 function* judgeByModel(
   { scarred, cloud, forked, sightings }: Cluster,
-  { host, node, above, below }: Pair,
+  pair: Pair,
   stored: Stored,
 ): Generator<Finding> {
+  const { host, node, above, below } = pair;
   // What was damaged before a snapshot is in the registers still, and not among the events.
   if (scarred.has(cloud.name) || scarred.has(host.name)) return;
   const all = new Map([...stored.below, ...stored.above].map((event) => [nameOf(event), event]));
   const model = new Model([...all.values()]);
   yield* found("fold", wrongFold(`${node}, cloud`, above.registers, model));
   yield* found("fold", wrongFold(`${node}, node`, below.registers, model));
+  yield* found("policies", wrongWinners(pair, model));
   // Two machines with one name see different things, at different times.
   if (forked.has(node)) return;
   yield* found("clock", sightings.wrongTimes(stored.above));
@@ -277,7 +284,8 @@ function* missingDeltas({ node, host, below }: Pair): Generator<string> {
 }
 
 function valueOf({ body, type }: Event): string | undefined {
-  return type.startsWith("twin.") && Array.isArray(body) ? String(body[0]) : undefined;
+  const isPublished = type.startsWith("twin.") || type === noted("").type;
+  return isPublished && Array.isArray(body) ? String(body[0]) : undefined;
 }
 
 function* lostValues({ ledger }: Cluster, { node }: Pair, events: readonly Event[]): Generator<string> {
@@ -306,12 +314,13 @@ function nameOf({ origin, seq, cause }: Event): string {
 }
 
 /** Each origin is dense, from its first event on. */
-function* gaps({ node }: Pair, events: readonly Event[]): Generator<string> {
-  const ends = new Map<string, number>();
-  for (const { origin, seq } of [...events].sort((a, b) => a.seq - b.seq)) {
-    const end = ends.get(origin) ?? 0;
-    if (seq !== end + 1) yield `${node}: ${origin}/${seq} follows ${end} in the cloud's log`;
-    ends.set(origin, seq);
+function* gaps({ node }: Pair, sequences: ReadonlyMap<Incarnation, ReadonlySet<number>>): Generator<string> {
+  for (const [origin, held] of sequences) {
+    let end = 0;
+    for (const seq of [...held].sort((a, b) => a - b)) {
+      if (seq !== end + 1) yield `${node}: ${origin}/${seq} follows ${end} in the cloud's log`;
+      end = seq;
+    }
   }
 }
 
@@ -341,8 +350,8 @@ function* wrongOrder(
   }
 }
 
-async function brokenLog({ scarred, torn }: Cluster, log: Log, host: string): Promise<string[]> {
-  const { result, origins } = await verifyLog(log);
+async function brokenLog({ scarred, torn, releases }: Cluster, log: Log, host: string): Promise<string[]> {
+  const { result, origins } = await releases.late.verifyLog(log);
   const found: string[] = [];
   // What was damaged before the newest snapshot is found when it is read, which may be never.
   if (scarred.has(host)) return found;

@@ -10,12 +10,14 @@ import { CloudHost, NodeHost } from "./hosts.ts";
 import { Ledger } from "./ledger.ts";
 import { Network, goodLine } from "./network.ts";
 import { Sightings } from "./sightings.ts";
+import { type Meeting, type Release, presentRelease } from "./versions.ts";
 import type { World } from "./world.ts";
 
 export interface ClusterOptions {
   readonly nodes: number;
   readonly devices: number;
   readonly merging: MergingPace;
+  readonly releases?: Meeting<Release>;
 }
 
 export const modelNames: readonly string[] = ["m1", "m2"];
@@ -24,6 +26,7 @@ export class Cluster {
   readonly world: World;
   readonly network: Network;
   readonly merging: MergingPace;
+  readonly releases: Meeting<Release>;
   readonly cloud: CloudHost;
   /** The first machine of each node. */
   readonly nodes: readonly NodeHost[];
@@ -40,8 +43,9 @@ export class Cluster {
   /** Nodes that ever had two machines. */
   readonly forked: Set<string> = new Set();
 
-  constructor(world: World, { nodes, devices, merging }: ClusterOptions) {
+  constructor(world: World, { nodes, devices, merging, releases = presentRelease }: ClusterOptions) {
     this.world = world;
+    this.releases = releases;
     this.merging = merging;
     this.network = new Network(world);
     this.cloud = new CloudHost(this);
@@ -74,6 +78,7 @@ export class Cluster {
   clone(original: NodeHost): NodeHost {
     const copy = new NodeHost(`${original.name}-copy-${this.clones.length + 1}`, original.node, this);
     copy.disk = new MemoryDisk(original.disk.snapshot());
+    copy.release = original.release;
     this.clones.push(copy);
     this.forked.add(copy.node);
     return copy;
@@ -94,7 +99,7 @@ export class Cluster {
       const values = new Set<string>();
       held.set(node, values);
       for (const { disk } of [this.cloud, ...this.holders(node)]) {
-        for (const { body } of await eventsOn(disk.snapshot(), nodeLog(node))) {
+        for (const { body } of await eventsOn(disk.snapshot(), nodeLog(node), this.releases.late)) {
           if (Array.isArray(body)) values.add(String(body[0]));
         }
       }
@@ -105,7 +110,7 @@ export class Cluster {
   /** To be called when the cloud's disk was put back: nobody else has the cluster log. */
   async recountCluster(): Promise<void> {
     const registers = registersProjection.initial();
-    for (const event of await eventsOn(this.cloud.disk.snapshot(), clusterLog)) {
+    for (const event of await eventsOn(this.cloud.disk.snapshot(), clusterLog, this.releases.late)) {
       registersProjection.apply(registers, event);
     }
     // What was damaged before a snapshot is in that still, and not among the events.
@@ -114,13 +119,15 @@ export class Cluster {
     await this.recount();
   }
 
-  /** No more faults: all machines up, all lines good, all clocks right, one machine for each node. */
+  /** No more faults: all machines up and of the latest version, all lines good, all clocks right, one machine for each node. */
   async heal(): Promise<void> {
     this.world.note("healing");
     for (const copy of this.clones.slice()) await this.removeClone(copy);
     // Where two machines held one log, the one that is left is started anew.
     for (const host of this.nodes) if (this.forked.has(host.node)) void host.stop();
     for (const host of this.hosts) {
+      host.release = this.releases.late;
+      if (host.isOutdated) void host.stop();
       host.disk.full = false;
       host.syncMs = 4;
       host.readMs = undefined;

@@ -1,9 +1,12 @@
 /** Reading what a disk durably holds, from outside: neither the process nor its log has a say in it. */
 import type { Event, Incarnation, LogId } from "../../core/event.ts";
-import { readableEvents } from "../../core/replay.ts";
 import { type DiskSnapshot, MemoryDisk, MemoryStore } from "../../core/store/memory.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
 import type { ReadRecord } from "../../core/store-port.ts";
+import { type Release, presentRelease } from "./versions.ts";
+
+/** Of a version that knows all formats that there may be. */
+type Reader = Pick<Release, "readableEvents">;
 
 const noTimers = {
   after: (): (() => void) => () => {},
@@ -20,28 +23,37 @@ export async function recordsOn(snapshot: DiskSnapshot, log: LogId): Promise<Rea
 }
 
 /** The readable events of a log, in order of position. */
-export async function eventsOn(snapshot: DiskSnapshot, log: LogId): Promise<Event[]> {
+export async function eventsOn(
+  snapshot: DiskSnapshot,
+  log: LogId,
+  reader: Reader = presentRelease.late,
+): Promise<Event[]> {
   const records = await recordsOn(snapshot, log);
-  return records.flatMap((record) => readableEvents(record, nodeDigest) ?? []);
+  return records.flatMap((record) => reader.readableEvents(record, nodeDigest) ?? []);
 }
 
-/** The readable sequences of each origin. */
+/** The sequences of each origin that are there, or are forgotten as it should be: a cover stands for them. */
 export async function sequencesOn(
   snapshot: DiskSnapshot,
   log: LogId,
+  reader: Reader = presentRelease.late,
 ): Promise<Map<Incarnation, Set<number>>> {
   const sequences = new Map<Incarnation, Set<number>>();
-  for (const { origin, seq } of await eventsOn(snapshot, log)) {
+  for (const record of await recordsOn(snapshot, log)) {
+    const { origin, lo, count = 0 } = record;
+    if (origin === undefined || lo === undefined) continue;
+    if (reader.readableEvents(record, nodeDigest) === undefined) continue;
     const held = sequences.get(origin) ?? new Set();
-    sequences.set(origin, held.add(seq));
+    sequences.set(origin, held);
+    for (let seq = lo; seq < lo + count; seq += 1) held.add(seq);
   }
   return sequences;
 }
 
 /** Whether all that a disk holds of a log is there from each origin's first event on, without a hole. */
-export async function isWhole(snapshot: DiskSnapshot, log: LogId): Promise<boolean> {
+export async function isWhole(snapshot: DiskSnapshot, log: LogId, reader?: Reader): Promise<boolean> {
   const records = await recordsOn(snapshot, log);
-  const sequences = await sequencesOn(snapshot, log);
+  const sequences = await sequencesOn(snapshot, log, reader);
   const isReadable = records.every(({ segment, origin, lo }) => {
     return (
       segment !== undefined || (origin !== undefined && lo !== undefined && sequences.get(origin)?.has(lo))

@@ -7,6 +7,8 @@ import type { Cluster } from "./cluster.ts";
 import { CloudHost, NodeHost } from "./hosts.ts";
 import type { FaultKind, RunOptions } from "./options.ts";
 import type { Seeded } from "./random.ts";
+import type { Release } from "./versions.ts";
+import type { Workload } from "./workload.ts";
 import { epochMs } from "./world.ts";
 
 type AnyHost = CloudHost | NodeHost;
@@ -18,6 +20,7 @@ type LineFault = Extract<FaultKind, "cut" | "halfOpen" | "partition" | "oneWay" 
 
 export class Faults {
   readonly #cluster: Cluster;
+  readonly #workload: Workload;
   readonly #random: Seeded;
   readonly #kinds: RunOptions["faults"];
   /** Backups of each machine's disk, oldest first. */
@@ -26,10 +29,15 @@ export class Faults {
   readonly #lossy = new Set<string>();
   #isOver = false;
 
-  constructor(cluster: Cluster, faults: RunOptions["faults"]) {
+  constructor(cluster: Cluster, workload: Workload, faults: RunOptions["faults"]) {
     this.#cluster = cluster;
+    this.#workload = workload;
     this.#random = cluster.world.random.fork();
     this.#kinds = faults;
+    // Nobody updates all machines at once, or begins with none that is new.
+    if (faults.has("updateNode") || faults.has("updateCloud")) {
+      for (const host of cluster.hosts) host.release = this.#release();
+    }
   }
 
   start(): void {
@@ -118,6 +126,13 @@ export class Faults {
       case "clockJump":
         this.#jump(this.#random.pick(this.#cluster.hosts));
         return;
+      case "policy":
+        this.#workload.changePolicy();
+        return;
+      case "updateNode":
+      case "updateCloud":
+        void this.#update(host);
+        return;
       case "crashStarting":
       case "tornDisk":
       case "loseKey":
@@ -197,6 +212,19 @@ export class Faults {
     });
   }
 
+  #release(): Release {
+    const { early, late } = this.#cluster.releases;
+    return this.#random.chance(0.5) ? early : late;
+  }
+
+  /** Another version is installed, a newer one or the one before it: sometimes while the process is not yet ended. */
+  async #update(host: AnyHost): Promise<void> {
+    host.release = this.#release();
+    if (this.#random.chance(0.5)) await host.stop();
+    else this.#crash(host);
+    this.#restart(host);
+  }
+
   #backUp(host: AnyHost): void {
     const backups = [...(this.#backups.get(host.name) ?? []), host.disk.snapshot()];
     this.#backups.set(host.name, backups.slice(-4));
@@ -242,7 +270,7 @@ export class Faults {
   /** What one disk has lost only the others can give back: they don't lose theirs before that. */
   async #othersAreWhole(host: AnyHost): Promise<boolean> {
     for (const [{ disk }, log] of this.#others(host))
-      if (!(await isWhole(disk.snapshot(), log))) return false;
+      if (!(await isWhole(disk.snapshot(), log, this.#cluster.releases.late))) return false;
     return true;
   }
 
@@ -285,7 +313,8 @@ export class Faults {
     if (!lossy.has(host.name)) return true;
     if (!this.#cluster.isInStep) return false;
     const snapshot = host.disk.snapshot();
-    for (const [, log] of this.#others(host)) if (!(await isWhole(snapshot, log))) return false;
+    for (const [, log] of this.#others(host))
+      if (!(await isWhole(snapshot, log, this.#cluster.releases.late))) return false;
     return true;
   }
 
@@ -297,7 +326,8 @@ export class Faults {
       if (held !== log) continue;
       if (!(await this.#isRecovered(other, this.#lossy))) return false;
       const { disk } = other;
-      const sequences = (await sequencesOn(disk.snapshot(), log)).get(origin) ?? new Set();
+      const sequences =
+        (await sequencesOn(disk.snapshot(), log, this.#cluster.releases.late)).get(origin) ?? new Set();
       const top = Math.max(0, ...sequences);
       const isThere = Array.from({ length: count }, (_, index) => lo + index).every((seq) =>
         sequences.has(seq),

@@ -6,6 +6,7 @@ export const checkers = {
   step: "both sides of each node come to be connected, and to hold the same",
   states: "both sides' registers are equal",
   winners: "both sides say the same of each device: what is wanted, and what lost",
+  policies: "each winner is the one that the policies make of all that was said",
   conflicts: "each pair of values in conflict is recorded, once, and nothing else is",
   devices: "the cloud's events in a node's log say what the cluster log wants there",
   deltas: "each wish that stands was told to its device",

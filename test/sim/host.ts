@@ -4,13 +4,21 @@ import { type CrashFate, MemoryDisk } from "../../core/store/memory.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
 import type { Network } from "./network.ts";
 import { SlowStore } from "./slow-store.ts";
+import type { Meeting, Release } from "./versions.ts";
 import { ProcessWorld, WallClock, type World } from "./world.ts";
 
 /** What runs on a machine. */
 export interface Running<Product> {
+  readonly release: Release;
   readonly environment: ProcessWorld;
   readonly store: SlowStore;
   product: Product | undefined;
+}
+
+export interface HostOptions {
+  readonly world: World;
+  readonly network: Network;
+  readonly releases: Meeting<Release>;
 }
 
 interface Closable {
@@ -25,7 +33,10 @@ export abstract class Host<Product extends Closable> {
   readonly world: World;
   readonly network: Network;
   readonly clock: WallClock;
+  readonly releases: Meeting<Release>;
   disk: MemoryDisk = new MemoryDisk();
+  /** What the next process runs. */
+  release: Release;
   /** How long a sync takes at most. */
   syncMs = 4;
   /** How long a read takes at most; undefined: no time at all. */
@@ -35,16 +46,28 @@ export abstract class Host<Product extends Closable> {
   #starts = 0;
   #isRetired = false;
 
-  constructor(name: string, world: World, network: Network) {
+  constructor(name: string, { world, network, releases }: HostOptions) {
     this.name = name;
     this.world = world;
     this.network = network;
+    this.releases = releases;
+    this.release = releases.late;
     this.clock = new WallClock(world);
   }
 
   /** What runs now, once it is up. */
   get product(): Product | undefined {
     return this.#stopping === undefined ? this.#running?.product : undefined;
+  }
+
+  /** Whether the process that runs, if there is one, is not of the version that the next one will be. */
+  get isOutdated(): boolean {
+    return this.#running !== undefined && this.#running.release !== this.release;
+  }
+
+  /** What the process that is up is of. */
+  get runs(): Release | undefined {
+    return this.product === undefined ? undefined : this.#running?.release;
   }
 
   get isDown(): boolean {
@@ -63,7 +86,8 @@ export abstract class Host<Product extends Closable> {
   start(): void {
     if (this.#running !== undefined || this.#isRetired) return;
     this.#starts += 1;
-    this.world.note(`${this.name} starts`);
+    const { release } = this;
+    this.world.note(`${this.name} starts${release.version === "present" ? "" : `, ${release.version}`}`);
     const environment = new ProcessWorld(this.world, this.name, this.clock);
     const store = new SlowStore(this.disk, {
       timers: environment.timers,
@@ -71,7 +95,7 @@ export abstract class Host<Product extends Closable> {
       syncDelayMs: () => environment.random.between(0, this.syncMs),
       readDelayMs: () => (this.readMs === undefined ? undefined : environment.random.between(0, this.readMs)),
     });
-    const running: Running<Product> = { environment, store, product: undefined };
+    const running: Running<Product> = { release, environment, store, product: undefined };
     this.#running = running;
     void this.#bringUp(running);
   }
@@ -84,7 +108,11 @@ export abstract class Host<Product extends Closable> {
       this.world.note(`${this.name} is up`);
     } catch (error) {
       if (!running.environment.alive) return;
-      if (!hasCode(error, "DISK_FULL")) {
+      const { late } = this.releases;
+      if (hasCode(error, "FORMAT_NEWER") && running.release !== late) {
+        this.world.note(`${this.name} is too old for what is on its disk, and is updated`);
+        this.release = late;
+      } else if (!hasCode(error, "DISK_FULL")) {
         this.world.fail(
           "process",
           `${this.name} did not start: ${error instanceof Error ? error.stack : messageOf(error)}`,

@@ -1,19 +1,15 @@
 /** The two kinds of machines: the cloud's, and a node's. */
-import { Cloud } from "../../cloud/cloud.ts";
-import { Edge } from "../../edge/edge.ts";
+import type { Cloud } from "../../cloud/cloud.ts";
+import type { Edge } from "../../edge/edge.ts";
 import { brotli } from "../../protocol/adapters/brotli.ts";
 import type { MergingPace } from "../../core/merging.ts";
 import type { DeviceBus } from "../../edge/device-twin-port.ts";
-import { Host, type Running } from "./host.ts";
-import type { Network } from "./network.ts";
+import { Host, type HostOptions, type Running } from "./host.ts";
 import type { Seeded } from "./random.ts";
 import type { Sightings } from "./sightings.ts";
-import type { World } from "./world.ts";
 
 /** What all machines have in common. */
-export interface Surroundings {
-  readonly world: World;
-  readonly network: Network;
+export interface Surroundings extends HostOptions {
   readonly sightings: Sightings;
   readonly merging: MergingPace;
 }
@@ -25,15 +21,16 @@ export class CloudHost extends Host<Cloud> {
 
   readonly #merging: MergingPace;
 
-  constructor({ world, network, sightings, merging }: Surroundings) {
-    super("cloud", world, network);
+  constructor(surroundings: Surroundings) {
+    const { world, sightings, merging } = surroundings;
+    super("cloud", surroundings);
     this.#merging = merging;
     this.#sightings = sightings;
     this.macKey = world.random.bytes(32);
   }
 
-  protected async open({ environment, store }: Running<Cloud>, failed: () => void): Promise<Cloud> {
-    const cloud = await Cloud.open({
+  protected async open({ release, environment, store }: Running<Cloud>, failed: () => void): Promise<Cloud> {
+    const cloud = await release.openCloud({
       environment,
       store,
       macKey: this.macKey,
@@ -97,8 +94,9 @@ export class NodeHost extends Host<Edge> {
 
   readonly #merging: MergingPace;
 
-  constructor(name: string, node: string, { world, network, sightings, merging }: Surroundings) {
-    super(name, world, network);
+  constructor(name: string, node: string, surroundings: Surroundings) {
+    const { sightings, merging } = surroundings;
+    super(name, surroundings);
     this.#merging = merging;
     this.node = node;
     this.#sightings = sightings;
@@ -109,9 +107,9 @@ export class NodeHost extends Host<Edge> {
     return this.#durable.has(value);
   }
 
-  protected async open({ environment, store }: Running<Edge>, failed: () => void): Promise<Edge> {
+  protected async open({ release, environment, store }: Running<Edge>, failed: () => void): Promise<Edge> {
     const { node, network, bus } = this;
-    const edge = await Edge.open({
+    const edge = await release.openEdge({
       environment,
       node,
       store,

@@ -3,6 +3,7 @@
  * may be gone all the same, because every disk that held it lost it.
  */
 import { type Registers, currentLife } from "../../core/registers.ts";
+import { conflictPolicyAnnotation } from "../../protocol/devices/conflict-policy.ts";
 
 /** A value that a device published; no two are the same. */
 export interface Published {
@@ -29,6 +30,8 @@ export interface Write {
 }
 
 export const markerField = "marker";
+/** What the object says of conflicts. */
+export const policyField = "policy";
 
 export class Ledger {
   readonly published: Map<string, Published> = new Map();
@@ -118,7 +121,10 @@ interface ObjectBody {
 function fieldsOf(registers: Registers, key: string): Map<string, string | undefined> {
   const body = currentLife(registers, key)?.slots.get("spec")?.cloud?.body;
   const { metadata, spec } = (body ?? { metadata: {}, spec: {} }) as unknown as ObjectBody;
-  const fields = new Map<string, string | undefined>([[markerField, metadata.annotations?.["sim"]]]);
+  const fields = new Map<string, string | undefined>([
+    [markerField, metadata.annotations?.["sim"]],
+    [policyField, metadata.annotations?.[conflictPolicyAnnotation]],
+  ]);
   for (const { name, desired } of spec.properties ?? []) fields.set(name, desired?.value);
   return fields;
 }

@@ -3,13 +3,14 @@ import { parseArgs } from "node:util";
 import { describe, faultKinds, isFaultKind, optionsOf } from "./options.ts";
 import { runSeed } from "./run.ts";
 
-const usage = `Usage: npm run sim -- [--seed N] [--runs K] [--keep-going] [--without KINDS] [--verbose]
+const usage = `Usage: npm run sim -- [--seed N] [--runs K] [--keep-going] [--without KINDS] [--kinds N] [--verbose]
 
   --seed N        the first seed (by the clock)
   --runs K        how many, from N on (1)
   --keep-going    go on after one that fails
   --without A,B   leave kinds of faults out, to find which one it takes:
                   ${faultKinds.join(", ")}
+  --kinds N       with only the first N of these: of a kept seed, as many as there were then
   --verbose       print what happens
 `;
 
@@ -17,6 +18,7 @@ interface Request {
   readonly first: number;
   readonly runs: number;
   readonly without: readonly string[];
+  readonly kinds: number;
   readonly keepGoing: boolean;
   readonly verbose: boolean;
 }
@@ -31,26 +33,32 @@ function requested(): Request | undefined {
         verbose: { type: "boolean", default: false },
         "keep-going": { type: "boolean", default: false },
         without: { type: "string", default: "" },
+        kinds: { type: "string", default: String(faultKinds.length) },
       },
     });
     const [first, runs] = [Number(values.seed), Number(values.runs)];
+    const kinds = Number(values.kinds);
     const without = values.without.split(",").filter((kind) => kind !== "");
     const isMeant =
-      Number.isSafeInteger(first) && Number.isInteger(runs) && runs > 0 && without.every(isFaultKind);
+      Number.isSafeInteger(first) &&
+      Number.isInteger(runs) &&
+      runs > 0 &&
+      kinds >= 0 &&
+      without.every(isFaultKind);
     if (!isMeant) return undefined;
-    return { first, runs, without, keepGoing: values["keep-going"], verbose: values.verbose };
+    return { first, runs, without, kinds, keepGoing: values["keep-going"], verbose: values.verbose };
   } catch {
     return undefined;
   }
 }
 
-async function main({ first, runs, without, keepGoing, verbose }: Request): Promise<void> {
+async function main({ first, runs, without, kinds, keepGoing, verbose }: Request): Promise<void> {
   const print = verbose ? (line: string): void => console.log(line) : undefined;
   const startedMs = performance.now();
   let ran = 0;
   let failed = 0;
   for (let seed = first; seed < first + runs; seed += 1) {
-    const all = optionsOf(seed);
+    const all = optionsOf(seed, kinds);
     const options = { ...all, faults: new Map([...all.faults].filter(([kind]) => !without.includes(kind))) };
     if (runs === 1) console.log(describe(options));
     ran += 1;

@@ -3,6 +3,7 @@
  * It shares no code with the fold that it judges.
  */
 import type { Event, EventId, Incarnation, Side } from "../../core/event.ts";
+import { tagged, taggedSlot } from "./versions.ts";
 
 /** What a slot must hold. */
 export interface ModelSlot {
@@ -10,6 +11,8 @@ export interface ModelSlot {
   readonly node: Event | undefined;
   /** The event that its value is read from; of concurrent ones the later, and the cloud's where both are as late. */
   readonly winner: Event | undefined;
+  /** Whether both sides have said something, and neither knew of the other's. */
+  readonly isDisputed: boolean;
 }
 
 interface ModelLife {
@@ -84,10 +87,12 @@ export class Model {
         .at(-1);
     const cloud = last("cloud");
     const node = last("node");
-    if (cloud === undefined || node === undefined) return { cloud, node, winner: cloud ?? node };
-    if (this.#knew(node, cloud)) return { cloud, node, winner: node };
-    if (this.#knew(cloud, node)) return { cloud, node, winner: cloud };
-    return { cloud, node, winner: this.#time(node) > this.#time(cloud) ? node : cloud };
+    if (cloud === undefined || node === undefined)
+      return { cloud, node, winner: cloud ?? node, isDisputed: false };
+    if (this.#knew(node, cloud)) return { cloud, node, winner: node, isDisputed: false };
+    if (this.#knew(cloud, node)) return { cloud, node, winner: cloud, isDisputed: false };
+    const winner = this.#time(node) > this.#time(cloud) ? node : cloud;
+    return { cloud, node, winner, isDisputed: true };
   }
 
   #knew(writer: Event, other: Event): boolean {
@@ -154,10 +159,15 @@ function lifeOf(event: Event): EventId | undefined {
   return event.life ?? (isBirth(event) ? (`${event.origin}/${event.seq}` as EventId) : undefined);
 }
 
+/** What only newer versions know is in its slot all the same. */
+function slotOf({ type, slot }: Event): string | undefined {
+  return type === tagged("").type ? taggedSlot : slot;
+}
+
 function modelLife(id: EventId, events: readonly Event[]): ModelLife {
   const slots = new Map<string, Event[]>();
   for (const event of events) {
-    const { slot } = event;
+    const slot = slotOf(event);
     if (slot !== undefined && event.deletes !== true) slots.set(slot, [...(slots.get(slot) ?? []), event]);
   }
   return {

@@ -1,6 +1,7 @@
 /** What a seed decides before a run begins: how long, how many, and which faults exist in it, how often. */
 import type { MergingPace } from "../../core/merging.ts";
 import { Seeded } from "./random.ts";
+import { type Meeting, presentOnly } from "./versions.ts";
 
 export const faultKinds = [
   "cut",
@@ -29,7 +30,14 @@ export const faultKinds = [
   "fullNode",
   "fullCloud",
   "clockJump",
+  // Seeds that failed before there was a kind are kept as they were: a new one comes last.
+  "policy",
+  "updateNode",
+  "updateCloud",
 ] as const;
+
+/** Kinds that were there from the beginning. */
+const firstKinds = 26;
 
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -52,6 +60,7 @@ export interface RunOptions {
   /** Chance that a reported value is tens of kilobytes long. */
   readonly large: number;
   readonly merging: MergingPace;
+  readonly versions: Meeting;
 }
 
 /** Where a test means single records, blocks would be in the way. */
@@ -59,13 +68,22 @@ export const neverMerges: MergingPace = { blockBytes: Number.MAX_SAFE_INTEGER, i
 
 const losses = ["rollbackCloud", "wipeCloud", "damageNode", "damageCloud"] as const;
 
-/** Each kind of fault is rare enough that most runs have a few of them: what all together hide, some bring out. */
-export function optionsOf(seed: number): RunOptions {
+/**
+ * Each kind of fault is rare enough that most runs have a few of them: what all together hide, some bring out.
+ * @param kinds how many kinds there are: for a seed that failed when there were fewer
+ */
+export function optionsOf(seed: number, kinds: number = faultKinds.length): RunOptions {
   const random = new Seeded(seed, 1);
   const isFleet = random.chance(0.06);
   const nodes = isFleet ? random.between(8, 50) : random.pick([1, 1, 2, 3]);
   const unsafeMs = isFleet ? 15_000 : random.pick([15_000, 40_000, 90_000]);
-  const faults = faultsOf(random, isFleet ? 4 : 1);
+  const times = isFleet ? 4 : 1;
+  const faults = new Map([
+    ...faultsOf(random, faultKinds.slice(0, firstKinds), times),
+    ...faultsOf(new Seeded(seed, 3), faultKinds.slice(firstKinds, kinds), times),
+  ]);
+  // A copy that holds more than the other, and a disk that has lost it: whom to believe is for a person to say.
+  if (faults.has("clone")) for (const kind of losses) faults.delete(kind);
   return {
     seed,
     nodes,
@@ -73,6 +91,7 @@ export function optionsOf(seed: number): RunOptions {
     unsafeMs,
     faults,
     merging: mergingOf(new Seeded(seed, 2), faults),
+    versions: versionsOf(new Seeded(seed, 4), faults),
     actEveryMs: isFleet ? 60 : random.pick([60, 150, 400]),
     contention: random.pick([0, 0.02, 0.2]),
     large: random.pick([0, 0, 0.01, 0.1]),
@@ -86,23 +105,36 @@ function mergingOf(random: Seeded, faults: RunOptions["faults"]): MergingPace {
   return faults.has("damageNode") || faults.has("damageCloud") ? neverMerges : { blockBytes, idleMs };
 }
 
+const meetings: readonly Meeting[] = [
+  { early: "older", late: "present" },
+  { early: "present", late: "newer" },
+  { early: "older", late: "newer" },
+  { early: "present", late: "breaking" },
+];
+
+function versionsOf(random: Seeded, faults: RunOptions["faults"]): Meeting {
+  const meeting = random.pick(meetings);
+  return faults.has("updateNode") || faults.has("updateCloud") ? meeting : presentOnly;
+}
+
 /** @param times how many times as often as in a small run */
-function faultsOf(random: Seeded, times: number): Map<FaultKind, number> {
+function faultsOf(random: Seeded, kinds: readonly FaultKind[], times: number): Map<FaultKind, number> {
   const share = random.pick([0.1, 0.25, 0.5]);
   const everyMs = random.pick([4000, 10_000, 25_000]) / times;
   const faults = new Map<FaultKind, number>();
-  for (const kind of faultKinds) {
+  for (const kind of kinds) {
     const ratio = random.pick([0.5, 1, 1, 3]);
     if (random.chance(share)) faults.set(kind, everyMs * ratio);
   }
-  // A copy that holds more than the other, and a disk that has lost it: whom to believe is for a person to say.
-  if (faults.has("clone")) for (const kind of losses) faults.delete(kind);
   return faults;
 }
 
 export function describe(options: RunOptions): string {
-  const { seed, nodes, devices, unsafeMs, actEveryMs, contention, large, faults, merging } = options;
+  const { seed, nodes, devices, unsafeMs, actEveryMs, contention, large, faults, merging, versions } =
+    options;
   const what = `something every ${actEveryMs} ms (large: ${large}, contended: ${contention}), merging at ${merging.blockBytes} bytes or after ${merging.idleMs} ms`;
+  const { early, late } = versions;
+  const run = early === late ? "" : `, ${early} and then ${late}`;
   const kinds = [...faults].map(([kind, everyMs]) => `${kind} every ${everyMs / 1000} s`);
-  return `seed ${seed}: ${nodes} nodes, ${devices} devices, ${unsafeMs / 1000} s, ${what}: ${kinds.join(", ") || "no faults"}`;
+  return `seed ${seed}: ${nodes} nodes, ${devices} devices, ${unsafeMs / 1000} s, ${what}${run}: ${kinds.join(", ") || "no faults"}`;
 }

@@ -3,6 +3,8 @@ import { disagreements, falseAcks, violations } from "./checkers.ts";
 import { Cluster } from "./cluster.ts";
 import { Faults } from "./faults.ts";
 import type { RunOptions } from "./options.ts";
+import { NewerWorkload } from "./newer-workload.ts";
+import { releasesOf } from "./versions.ts";
 import { Workload } from "./workload.ts";
 import { World } from "./world.ts";
 
@@ -34,16 +36,20 @@ export async function runSeed(options: RunOptions, print?: (line: string) => voi
   };
   process.on("unhandledRejection", rejected);
   let healedMs = 0;
+  const releases = await releasesOf(options.versions);
   try {
-    const cluster = new Cluster(world, options);
+    const cluster = new Cluster(world, { ...options, releases });
     const workload = new Workload(cluster, options);
-    const faults = new Faults(cluster, options.faults);
+    const newer = new NewerWorkload(cluster, seed);
+    const faults = new Faults(cluster, workload, options.faults);
     cluster.start();
     workload.start(options.actEveryMs);
+    newer.start(options.actEveryMs * 5);
     faults.start();
     watchAcks(cluster);
     await world.run(options.unsafeMs, () => world.failures.length > 0);
     workload.stop();
+    newer.stop();
     faults.stop();
     if (world.failures.length === 0) healedMs = await heal(cluster, workload);
     if (world.failures.length === 0) await closeAll(cluster);

@@ -11,11 +11,12 @@ import type { Edge } from "../../edge/edge.ts";
 import { conflictPolicyAnnotation } from "../../protocol/devices/conflict-policy.ts";
 import type { KubeObject } from "../../protocol/rest/objects.ts";
 import { violations } from "./checkers.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, type ClusterOptions } from "./cluster.ts";
 import { eventsOn } from "./disk.ts";
 import type { CloudHost, NodeHost } from "./hosts.ts";
 import { neverMerges } from "./options.ts";
 import { closeAll, converges } from "./run.ts";
+import { type Meeting, type Release, presentOnly, releasesOf } from "./versions.ts";
 import { Workload } from "./workload.ts";
 import { World } from "./world.ts";
 
@@ -23,6 +24,13 @@ type Test = typeof t;
 
 const namespace = "default";
 const thermo = { namespace, name: "d1" } as const;
+
+interface ScenarioOptions {
+  readonly seed?: number;
+  readonly merging?: MergingPace;
+  /** Both begin with the early one. */
+  readonly versions?: Meeting;
+}
 
 export class Scenario {
   readonly world: World;
@@ -33,9 +41,10 @@ export class Scenario {
   /** Both are up, connected, and have device `d1` of model `m1`. Nothing is merged unless said. */
   static async begin(
     t: Pick<Test, "strictSame" | "ok" | "equal">,
-    { seed = 1, merging = neverMerges }: { readonly seed?: number; readonly merging?: MergingPace } = {},
+    { seed = 1, merging = neverMerges, versions = presentOnly }: ScenarioOptions = {},
   ): Promise<Scenario> {
-    const scenario = new Scenario(t, seed, merging);
+    const scenario = new Scenario(t, seed, { merging, releases: await releasesOf(versions) });
+    for (const host of scenario.cluster.hosts) host.release = scenario.cluster.releases.early;
     scenario.cluster.start();
     await scenario.run(100);
     await scenario.declare();
@@ -43,10 +52,14 @@ export class Scenario {
     return scenario;
   }
 
-  private constructor(t: Pick<Test, "strictSame" | "ok" | "equal">, seed: number, merging: MergingPace) {
+  private constructor(
+    t: Pick<Test, "strictSame" | "ok" | "equal">,
+    seed: number,
+    options: Pick<ClusterOptions, "merging" | "releases">,
+  ) {
     this.#t = t;
     this.world = new World({ seed });
-    this.cluster = new Cluster(this.world, { nodes: 1, devices: 1, merging });
+    this.cluster = new Cluster(this.world, { nodes: 1, devices: 1, ...options });
     this.workload = new Workload(this.cluster, { large: 0, contention: 0 });
   }
 
@@ -139,6 +152,15 @@ export class Scenario {
     await this.run(100);
   }
 
+  /** The machine's process ends cleanly, and one of another version starts. */
+  async update(host: CloudHost | NodeHost, release: Release = this.cluster.releases.late): Promise<void> {
+    host.release = release;
+    void host.stop();
+    await this.until(() => host.isDown);
+    host.start();
+    await this.run(100);
+  }
+
   /** The machine's disk is put back to an earlier copy of it. The process dies before, and runs after. */
   async rollBack(host: CloudHost | NodeHost, copy: DiskSnapshot): Promise<void> {
     host.crash();
@@ -181,7 +203,7 @@ export class Scenario {
 
   /** The events of the node's log that the cloud's disk holds. */
   inCloud(): Promise<Event[]> {
-    return eventsOn(this.cloudHost.disk.snapshot(), nodeLog(this.nodeHost.node));
+    return eventsOn(this.cloudHost.disk.snapshot(), nodeLog(this.nodeHost.node), this.cluster.releases.late);
   }
 
   /** The values of the node's reports on the cloud's disk, by generation and sequence. */

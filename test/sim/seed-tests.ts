@@ -11,11 +11,12 @@ const seedsInARow = 150;
 /** The same ones each time, so that a change is judged by itself; others with TIDEMARK_SIM_SEED, or `npm run sim`. */
 const firstSeed = Number(process.env["TIDEMARK_SIM_SEED"] ?? 1);
 
-export async function failuresOf(seed: number): Promise<readonly string[]> {
-  const options = optionsOf(seed);
+export async function failuresOf(seed: number, kinds?: number): Promise<readonly string[]> {
+  const options = optionsOf(seed, kinds);
   const { failures } = await runSeed(options);
   if (failures.length === 0) return failures;
-  return [...failures, describe(options), `replay with: npm run sim -- --seed ${seed} --verbose`];
+  const more = kinds === undefined ? "" : ` --kinds ${kinds}`;
+  return [...failures, describe(options), `replay with: npm run sim -- --seed ${seed}${more} --verbose`];
 }
 
 /** @param row counts from 1 */

@@ -5,18 +5,19 @@ import { optionsOf } from "./options.ts";
 import { runSeed } from "./run.ts";
 import { failuresOf, rowHolds } from "./seed-tests.ts";
 
-/** Seeds that once failed, each with a line of why. They are kept for ever. */
-function keptSeeds(): { seed: number; why: string }[] {
+/** Seeds that once failed, each with how many kinds of faults there were, and why. They are kept for ever. */
+function keptSeeds(): { seed: number; kinds: number; why: string }[] {
   const file = fileURLToPath(new URL("../../../test/sim/seeds.txt", import.meta.url));
   const lines = readFileSync(file, "utf8").split("\n");
   return lines.flatMap((line) => {
-    const match = /^([0-9]+) +(.*)$/.exec(line);
-    return match === null ? [] : [{ seed: Number(match[1]), why: match[2] ?? "" }];
+    const match = /^([0-9]+) +([0-9]+) +(.*)$/.exec(line);
+    return match === null ? [] : [{ seed: Number(match[1]), kinds: Number(match[2]), why: match[3] ?? "" }];
   });
 }
 
 t.test("seeds that once failed hold", async (t) => {
-  for (const { seed, why } of keptSeeds()) t.strictSame(await failuresOf(seed), [], `${seed}: ${why}`);
+  for (const { seed, kinds, why } of keptSeeds())
+    t.strictSame(await failuresOf(seed, kinds), [], `${seed}: ${why}`);
 });
 
 rowHolds(t, 1);

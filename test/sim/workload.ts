@@ -10,7 +10,7 @@ import type { JsonObject, KubeObject, ObjectRef } from "../../protocol/rest/obje
 import { isFailure } from "../../protocol/rest/status.ts";
 import { type Cluster, modelNames } from "./cluster.ts";
 import type { NodeHost } from "./hosts.ts";
-import { type Published, markerField } from "./ledger.ts";
+import { type Published, markerField, policyField } from "./ledger.ts";
 import type { RunOptions } from "./options.ts";
 import type { Seeded } from "./random.ts";
 
@@ -18,7 +18,17 @@ import type { Seeded } from "./random.ts";
 const texts: readonly string[] = ["temp", "mode"];
 const numbers: readonly string[] = ["level"];
 const writable: readonly string[] = [...texts, ...numbers];
-const fields: readonly string[] = [markerField, ...writable];
+const fields: readonly string[] = [markerField, policyField, ...writable];
+/** What may be said of conflicts. */
+const policies: readonly (string | undefined)[] = [
+  undefined,
+  "cloud",
+  "edge",
+  "latest",
+  "temp=cloud",
+  "edge temp=latest",
+  "latest mode=edge level=cloud",
+];
 
 export class Workload {
   readonly #cluster: Cluster;
@@ -195,7 +205,11 @@ export class Workload {
       }));
     const spec = { protocol: "sim", properties: [...properties, { name: "fixed", type: "STRING" }] };
     const object = this.#object("DeviceModel", name, marker, spec);
-    this.#write(`devicemodels/default/${name}`, new Map([[markerField, marker]]), (cloud) =>
+    const set = new Map([
+      [markerField, marker],
+      [policyField, policySaid(Number(marker.slice(1)))],
+    ]);
+    this.#write(`devicemodels/default/${name}`, set, (cloud) =>
       cloud.resources.put(deviceModelKind, ref(name), object),
     );
   }
@@ -205,6 +219,7 @@ export class Workload {
     const marker = this.#cluster.ledger.nextValue("w");
     const set = new Map<string, string | undefined>(fields.map((field) => [field, undefined]));
     set.set(markerField, marker);
+    set.set(policyField, policySaid(Number(marker.slice(1))));
     for (const property of writable) if (random.chance(0.3)) set.set(property, this.#value(property));
     const properties = writable.map((property) => {
       const value = set.get(property);
@@ -219,7 +234,7 @@ export class Workload {
   }
 
   #object(kind: string, name: string, marker: string, spec: JsonObject): KubeObject {
-    const annotations = { sim: marker, ...policySaid(Number(marker.slice(1))) };
+    const annotations = { sim: marker, ...annotationOf(policySaid(Number(marker.slice(1)))) };
     const metadata = { name, namespace: "default", annotations };
     return { apiVersion: "devices.kubeedge.io/v1beta1", kind, metadata, spec };
   }
@@ -227,6 +242,24 @@ export class Workload {
   #delete(kind: typeof deviceKind, name: string): void {
     const set = new Map<string, string | undefined>(fields.map((field) => [field, undefined]));
     this.#write(`${kind.plural}/default/${name}`, set, (cloud) => cloud.resources.delete(kind, ref(name)));
+  }
+
+  /** Somebody decides otherwise how the conflicts of a device, or of all of a model, end: old ones too. */
+  changePolicy(): void {
+    const random = this.#random;
+    const isDevice = random.chance(0.7);
+    const name = random.pick(isDevice ? this.#cluster.devices : modelNames);
+    const kind = isDevice ? deviceKind : deviceModelKind;
+    const policy = random.pick(policies);
+    this.#write(`${kind.plural}/default/${name}`, new Map([[policyField, policy]]), (cloud) =>
+      cloud.resources.modify(kind, ref(name), ({ metadata, ...rest }) => {
+        const others = Object.entries(metadata.annotations ?? {}).filter(
+          ([annotation]) => annotation !== conflictPolicyAnnotation,
+        );
+        const annotations = { ...Object.fromEntries(others), ...annotationOf(policy) };
+        return { ...rest, metadata: { ...metadata, annotations } };
+      }),
+    );
   }
 
   desire(device: string, property: string): void {
@@ -259,9 +292,12 @@ export class Workload {
 }
 
 /** What is said of conflicts; nothing of chance, so that a seed does the same else as without it. */
-function policySaid(count: number): JsonObject {
-  const said = [undefined, "cloud", "edge", undefined, "latest"][count % 5];
-  return said === undefined ? {} : { [conflictPolicyAnnotation]: said };
+function policySaid(count: number): string | undefined {
+  return [undefined, "cloud", "edge", undefined, "latest"][count % 5];
+}
+
+function annotationOf(policy: string | undefined): Record<string, string> {
+  return policy === undefined ? {} : { [conflictPolicyAnnotation]: policy };
 }
 
 function ref(name: string): ObjectRef {

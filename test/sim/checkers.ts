@@ -15,6 +15,7 @@ import { type Finding, found } from "./findings.ts";
 import type { NodeHost } from "./hosts.ts";
 import type { Published } from "./ledger.ts";
 import { Model } from "./model.ts";
+import { wrongPast } from "./past.ts";
 import { noted } from "./versions.ts";
 import { wrongWinners } from "./policies.ts";
 
@@ -63,21 +64,29 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
     const reader = cluster.releases.late;
     const log = nodeLog(host.node);
     const events = await eventsOn(cluster.cloud.disk.snapshot(), log, reader);
+    const sequences = await sequencesOn(cluster.cloud.disk.snapshot(), log, reader);
+    const forgotten = cluster.forgetting.forgotten(log, sequences, events);
+    const ever = [...events, ...forgotten];
     // What the cloud's disk lost before its newest snapshot is not missed until it is read: then the node has it.
     const below = await eventsOn(host.disk.snapshot(), log, reader);
     const kept = cluster.scarred.has(cluster.cloud.name) ? below : [];
     findings.push(
-      ...found("lost", lostValues(cluster, pair, [...events, ...kept])),
-      ...found("repeated", repeatedValues(pair, events)),
-      ...found("order", wrongOrder(cluster, pair, events)),
+      ...found("lost", lostValues(cluster, pair, [...ever, ...kept])),
+      ...found("repeated", repeatedValues(pair, ever)),
+      ...found("order", wrongOrder(cluster, pair, ever)),
     );
     if (!cluster.scarred.has(cluster.cloud.name)) {
+      findings.push(...found("gaps", gaps(pair, sequences)));
       findings.push(
-        ...found("gaps", gaps(pair, await sequencesOn(cluster.cloud.disk.snapshot(), log, reader))),
+        ...found("conflicts", wrongConflicts(pair, cluster.forgetting.inOrder(log, events, forgotten))),
       );
-      findings.push(...found("conflicts", wrongConflicts(pair, events)));
     }
-    findings.push(...judgeByModel(cluster, pair, { above: events, below }));
+    const unique = uniqueOf([...forgotten, ...below, ...events]);
+    if (!cluster.scarred.has(cluster.cloud.name) && !cluster.scarred.has(host.name)) {
+      for (const each of [pair.above, pair.below])
+        findings.push(...found("past", await wrongPast(each, unique, reader)));
+    }
+    findings.push(...judgeByModel(cluster, pair, { above: events, below, all: unique }));
     findings.push(...found("log", await brokenLog(cluster, pair.above, cluster.cloud.name)));
     findings.push(...found("log", await brokenLog(cluster, pair.below, host.name)));
   }
@@ -92,6 +101,8 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
 interface Stored {
   readonly above: readonly Event[];
   readonly below: readonly Event[];
+  /** Each once, with what the cloud held once and a cover stands for. */
+  readonly all: readonly Event[];
 }
 
 function* judgeByModel(
@@ -102,8 +113,7 @@ function* judgeByModel(
   const { host, node, above, below } = pair;
   // What was damaged before a snapshot is in the registers still, and not among the events.
   if (scarred.has(cloud.name) || scarred.has(host.name)) return;
-  const all = new Map([...stored.below, ...stored.above].map((event) => [nameOf(event), event]));
-  const model = new Model([...all.values()]);
+  const model = new Model(stored.all);
   yield* found("fold", wrongFold(`${node}, cloud`, above.registers, model));
   yield* found("fold", wrongFold(`${node}, node`, below.registers, model));
   yield* found("policies", wrongWinners(pair, model));
@@ -111,7 +121,11 @@ function* judgeByModel(
   if (forked.has(node)) return;
   yield* found("clock", sightings.wrongTimes(stored.above));
   yield* found("clock", sightings.wrongTimes(stored.below));
-  yield* found("seen", sightings.falseSeen([...all.values()], model));
+  yield* found("seen", sightings.falseSeen(stored.all, model));
+}
+
+function uniqueOf(events: readonly Event[]): Event[] {
+  return [...new Map(events.map((event) => [nameOf(event), event])).values()];
 }
 
 /** Where a log's registers are not what the model says. */

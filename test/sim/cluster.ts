@@ -4,8 +4,10 @@ import { type Incarnation, clusterLog, nodeLog, sideOf } from "../../core/event.
 import type { MergingPace } from "../../core/merging.ts";
 import { generationOf } from "../../core/generations.ts";
 import { type Registers, registersProjection } from "../../core/registers.ts";
+import type { RetentionPolicy } from "../../core/retention.ts";
 import { MemoryDisk } from "../../core/store/memory.ts";
 import { eventsOn } from "./disk.ts";
+import { Forgetting } from "./forgetting.ts";
 import { CloudHost, NodeHost } from "./hosts.ts";
 import { Ledger } from "./ledger.ts";
 import { Network, goodLine } from "./network.ts";
@@ -18,7 +20,10 @@ export interface ClusterOptions {
   readonly devices: number;
   readonly merging: MergingPace;
   readonly releases?: Meeting<Release>;
+  readonly retention?: RetentionPolicy;
 }
+
+const keepsNothing: RetentionPolicy = { resource: 0, twin: 0, telemetry: 0, message: 0, audit: 0 };
 
 export const modelNames: readonly string[] = ["m1", "m2"];
 
@@ -34,6 +39,7 @@ export class Cluster {
   readonly clones: NodeHost[] = [];
   readonly ledger: Ledger = new Ledger();
   readonly sightings: Sightings = new Sightings();
+  readonly forgetting: Forgetting;
   /** Device names. */
   readonly devices: readonly string[];
   /** Machines whose disk was damaged in a way that leaves a trace in `log verify` for good. */
@@ -43,9 +49,13 @@ export class Cluster {
   /** Nodes that ever had two machines. */
   readonly forked: Set<string> = new Set();
 
-  constructor(world: World, { nodes, devices, merging, releases = presentRelease }: ClusterOptions) {
+  constructor(
+    world: World,
+    { nodes, devices, merging, releases = presentRelease, retention = keepsNothing }: ClusterOptions,
+  ) {
     this.world = world;
     this.releases = releases;
+    this.forgetting = new Forgetting(this, retention);
     this.merging = merging;
     this.network = new Network(world);
     this.cloud = new CloudHost(this);

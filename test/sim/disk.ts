@@ -32,6 +32,24 @@ export async function eventsOn(
   return records.flatMap((record) => reader.readableEvents(record, nodeDigest) ?? []);
 }
 
+/** An event, and when it arrived in this replica, as the replica says. */
+export interface Arrived {
+  readonly event: Event;
+  readonly arrived: number | undefined;
+}
+
+/** As `eventsOn`, with when each arrived. */
+export async function arrivedOn(snapshot: DiskSnapshot, log: LogId, reader: Release): Promise<Arrived[]> {
+  const found: Arrived[] = [];
+  for (const record of await recordsOn(snapshot, log)) {
+    const segment = reader.readable(record, nodeDigest);
+    if (segment === undefined || record.segment === undefined) continue;
+    for (const { event, arrived } of reader.keptOf(segment, record.position, record.arrived))
+      found.push({ event, arrived });
+  }
+  return found;
+}
+
 /** The sequences of each origin that are there, or are forgotten as it should be: a cover stands for them. */
 export async function sequencesOn(
   snapshot: DiskSnapshot,

@@ -126,6 +126,9 @@ export class Faults {
       case "clockJump":
         this.#jump(this.#random.pick(this.#cluster.hosts));
         return;
+      case "forget":
+        void this.#forget(this.#random.pick(this.#cluster.hosts));
+        return;
       case "policy":
         this.#workload.changePolicy();
         return;
@@ -223,6 +226,15 @@ export class Faults {
     if (this.#random.chance(0.5)) await host.stop();
     else this.#crash(host);
     this.#restart(host);
+  }
+
+  /** What is not in a snapshot yet is not forgotten: often the machine is started anew before. */
+  async #forget(host: AnyHost): Promise<void> {
+    if (this.#random.chance(0.3)) {
+      await host.stop();
+      this.#restart(host);
+    }
+    this.#until(this.#random.between(0, 3000), () => void this.#cluster.forgetting.pass(host));
   }
 
   #backUp(host: AnyHost): void {

@@ -17,6 +17,8 @@ export const checkers = {
   repeated: "nothing is in the log twice",
   order: "each publisher's values are in the order in which it published them",
   gaps: "each origin is dense",
+  forgotten: "what is forgotten is past retention, and later events say all that it said",
+  past: "from where on a log calls its past whole, it knows all of it",
   log: "what is stored is what the log says, and whole",
   promises: "what the API answered is so",
 } as const;

@@ -1,9 +1,11 @@
 /** The two kinds of machines: the cloud's, and a node's. */
 import type { Cloud } from "../../cloud/cloud.ts";
+import type { Incarnation } from "../../core/event.ts";
 import type { Edge } from "../../edge/edge.ts";
 import { brotli } from "../../protocol/adapters/brotli.ts";
 import type { MergingPace } from "../../core/merging.ts";
 import type { DeviceBus } from "../../edge/device-twin-port.ts";
+import type { Forgettable } from "./forgetting.ts";
 import { Host, type HostOptions, type Running } from "./host.ts";
 import type { Seeded } from "./random.ts";
 import type { Sightings } from "./sightings.ts";
@@ -27,6 +29,16 @@ export class CloudHost extends Host<Cloud> {
     this.#merging = merging;
     this.#sightings = sightings;
     this.macKey = world.random.bytes(32);
+  }
+
+  forgettable(): readonly Forgettable[] {
+    const { product: cloud } = this;
+    if (cloud === undefined) return [];
+    const nodes = [...cloud.nodes].map(([node, log]) => ({
+      log,
+      acked: (origin: Incarnation) => cloud.hub.link(node)?.acked.get(origin) ?? 0,
+    }));
+    return [{ log: cloud.cluster, acked: () => Number.POSITIVE_INFINITY }, ...nodes];
   }
 
   protected async open({ release, environment, store }: Running<Cloud>, failed: () => void): Promise<Cloud> {
@@ -105,6 +117,12 @@ export class NodeHost extends Host<Edge> {
 
   isDurable(value: string): boolean {
     return this.#durable.has(value);
+  }
+
+  forgettable(): readonly Forgettable[] {
+    const { product: edge } = this;
+    if (edge === undefined) return [];
+    return [{ log: edge.log, acked: (origin) => edge.hub.link.acked.get(origin) ?? 0 }];
   }
 
   protected async open({ release, environment, store }: Running<Edge>, failed: () => void): Promise<Edge> {

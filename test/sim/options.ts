@@ -1,5 +1,6 @@
 /** What a seed decides before a run begins: how long, how many, and which faults exist in it, how often. */
 import type { MergingPace } from "../../core/merging.ts";
+import type { RetentionPolicy } from "../../core/retention.ts";
 import { Seeded } from "./random.ts";
 import { type Meeting, presentOnly } from "./versions.ts";
 
@@ -34,6 +35,7 @@ export const faultKinds = [
   "policy",
   "updateNode",
   "updateCloud",
+  "forget",
 ] as const;
 
 /** Kinds that were there from the beginning. */
@@ -61,6 +63,8 @@ export interface RunOptions {
   readonly large: number;
   readonly merging: MergingPace;
   readonly versions: Meeting;
+  /** What may be forgotten, where anything is. */
+  readonly retention: RetentionPolicy;
 }
 
 /** Where a test means single records, blocks would be in the way. */
@@ -92,6 +96,7 @@ export function optionsOf(seed: number, kinds: number = faultKinds.length): RunO
     faults,
     merging: mergingOf(new Seeded(seed, 2), faults),
     versions: versionsOf(new Seeded(seed, 4), faults),
+    retention: retentionOf(new Seeded(seed, 6), faults),
     actEveryMs: isFleet ? 60 : random.pick([60, 150, 400]),
     contention: random.pick([0, 0.02, 0.2]),
     large: random.pick([0, 0, 0.01, 0.1]),
@@ -117,6 +122,14 @@ function versionsOf(random: Seeded, faults: RunOptions["faults"]): Meeting {
   return faults.has("updateNode") || faults.has("updateCloud") ? meeting : presentOnly;
 }
 
+function retentionOf(random: Seeded, faults: RunOptions["faults"]): RetentionPolicy {
+  const age = (): number => random.pick([0, 1000, 20_000]);
+  const isMixed = faults.has("updateNode") || faults.has("updateCloud");
+  const ages = { resource: age(), twin: age(), telemetry: age(), message: age(), audit: age() };
+  // What only a newer version reads in events that replace nothing, an older one keeps for no longer than they are young.
+  return isMixed ? { ...ages, audit: Number.MAX_SAFE_INTEGER } : ages;
+}
+
 /** @param times how many times as often as in a small run */
 function faultsOf(random: Seeded, kinds: readonly FaultKind[], times: number): Map<FaultKind, number> {
   const share = random.pick([0.1, 0.25, 0.5]);
@@ -130,11 +143,13 @@ function faultsOf(random: Seeded, kinds: readonly FaultKind[], times: number): M
 }
 
 export function describe(options: RunOptions): string {
-  const { seed, nodes, devices, unsafeMs, actEveryMs, contention, large, faults, merging, versions } =
-    options;
+  const { seed, nodes, devices, unsafeMs, actEveryMs, contention, large, faults } = options;
+  const { merging, versions, retention } = options;
   const what = `something every ${actEveryMs} ms (large: ${large}, contended: ${contention}), merging at ${merging.blockBytes} bytes or after ${merging.idleMs} ms`;
   const { early, late } = versions;
   const run = early === late ? "" : `, ${early} and then ${late}`;
+  const ages = [...new Set(Object.values(retention))].map((age) => `${age / 1000} s`);
+  const forgets = faults.has("forget") ? `, forgetting after ${ages.join(" or ")}` : "";
   const kinds = [...faults].map(([kind, everyMs]) => `${kind} every ${everyMs / 1000} s`);
-  return `seed ${seed}: ${nodes} nodes, ${devices} devices, ${unsafeMs / 1000} s, ${what}${run}: ${kinds.join(", ") || "no faults"}`;
+  return `seed ${seed}: ${nodes} nodes, ${devices} devices, ${unsafeMs / 1000} s, ${what}${run}${forgets}: ${kinds.join(", ") || "no faults"}`;
 }

@@ -4,9 +4,13 @@
  */
 import { register } from "node:module";
 import { Cloud } from "../../cloud/cloud.ts";
+import { Committer } from "../../core/committer.ts";
+import { Compactor } from "../../core/compactor.ts";
+import { keptOf } from "../../core/cover.ts";
 import type { Draft } from "../../core/event.ts";
+import { stateOfSide } from "../../core/history-read.ts";
 import { verifyLog } from "../../core/log-verify.ts";
-import { readableEvents } from "../../core/replay.ts";
+import { readable, readableEvents } from "../../core/replay.ts";
 import { Edge } from "../../edge/edge.ts";
 import { type Edit, broken } from "./mutant.ts";
 import type { EditsOf } from "./version-loader.ts";
@@ -21,8 +25,27 @@ export interface Release {
   readonly openCloud: typeof Cloud.open;
   readonly openEdge: typeof Edge.open;
   readonly verifyLog: typeof verifyLog;
-  /** The events of a record that this version, or one before it, has written. */
+  /** These read what this version, or one before it, has written. */
+  readonly readable: typeof readable;
   readonly readableEvents: typeof readableEvents;
+  readonly keptOf: typeof keptOf;
+  readonly stateOfSide: typeof stateOfSide;
+  readonly Committer: typeof Committer;
+  readonly Compactor: typeof Compactor;
+}
+
+type Modules = Omit<Release, "version" | "openCloud" | "openEdge"> & {
+  readonly Cloud: typeof Cloud;
+  readonly Edge: typeof Edge;
+};
+
+function releaseFrom(version: VersionName, { Cloud, Edge, ...others }: Modules): Release {
+  return {
+    version,
+    openCloud: (options) => Cloud.open(options),
+    openEdge: (options) => Edge.open(options),
+    ...others,
+  };
 }
 
 /** Two versions that meet in a run: all machines end up with the later one. */
@@ -33,13 +56,17 @@ export interface Meeting<Version = VersionName> {
 
 export const presentOnly: Meeting = { early: "present", late: "present" };
 
-const present: Release = {
-  version: "present",
-  openCloud: (options) => Cloud.open(options),
-  openEdge: (options) => Edge.open(options),
+const present: Release = releaseFrom("present", {
+  Cloud,
+  Edge,
   verifyLog,
+  readable,
   readableEvents,
-};
+  keptOf,
+  stateOfSide,
+  Committer,
+  Compactor,
+});
 
 export const presentRelease: Meeting<Release> = { early: present, late: present };
 
@@ -147,19 +174,25 @@ export function releaseOf(version: VersionName): Promise<Release> {
 async function load(version: VersionName): Promise<Release> {
   if (!isRegistered) register("./version-loader.js", import.meta.url, { data: { root, edits } });
   isRegistered = true;
-  const cloud: { Cloud: typeof Cloud } = await import(`${root}cloud/cloud.js?version=${version}`);
-  const edge: { Edge: typeof Edge } = await import(`${root}edge/edge.js?version=${version}`);
-  const verify: { verifyLog: typeof verifyLog } = await import(
-    `${root}core/log-verify.js?version=${version}`
+  const cloud: Pick<Modules, "Cloud"> = await import(`${root}cloud/cloud.js?version=${version}`);
+  const edge: Pick<Modules, "Edge"> = await import(`${root}edge/edge.js?version=${version}`);
+  const core = `${root}core`;
+  const verify: Pick<Modules, "verifyLog"> = await import(`${core}/log-verify.js?version=${version}`);
+  const replay: Pick<Modules, "readable" | "readableEvents"> = await import(
+    `${core}/replay.js?version=${version}`
   );
-  const replay: { readableEvents: typeof readableEvents } = await import(
-    `${root}core/replay.js?version=${version}`
-  );
-  return {
-    version,
-    openCloud: (options) => cloud.Cloud.open(options),
-    openEdge: (options) => edge.Edge.open(options),
-    verifyLog: verify.verifyLog,
-    readableEvents: replay.readableEvents,
-  };
+  const cover: Pick<Modules, "keptOf"> = await import(`${core}/cover.js?version=${version}`);
+  const past: Pick<Modules, "stateOfSide"> = await import(`${core}/history-read.js?version=${version}`);
+  const compactor: Pick<Modules, "Compactor"> = await import(`${core}/compactor.js?version=${version}`);
+  const committer: Pick<Modules, "Committer"> = await import(`${core}/committer.js?version=${version}`);
+  return releaseFrom(version, {
+    ...cloud,
+    ...edge,
+    ...verify,
+    ...replay,
+    ...cover,
+    ...past,
+    ...compactor,
+    ...committer,
+  });
 }

@@ -35,14 +35,12 @@ import { fitted, holderOf, refuseSegment, sealGroup, settleSegment } from "./log
 import { type Registers, currentLife, lifeOf } from "./registers.ts";
 import { type Problem, historyOf, isOpen } from "./replay.ts";
 import type { Replica } from "./replica.ts";
-import { anyAuthor } from "./rules.ts";
 import { type Segment, chainHash, lastOf } from "./segment.ts";
 import { Staged } from "./staged.ts";
 import type { StoredSegment } from "./store-port.ts";
 import { TailCache } from "./tail-cache.ts";
 
 export type { LogOptions, VisibleListener } from "./log-options.ts";
-export { waitingBytesMax } from "./log-status.ts";
 
 interface Waiting {
   readonly segment: Segment;
@@ -58,7 +56,7 @@ export class Log implements Replica, CommitSource {
   readonly id: LogId;
   readonly side: Side;
   /** Whether the side that wrote an event may author it: else it is kept, and counts for nothing. */
-  readonly applies = (event: Event): boolean => (this.#options.authority ?? anyAuthor).mayApply(event);
+  readonly applies = (event: Event): boolean => this.#options.authority?.mayApply(event) !== false;
   readonly #options: LogOptions;
   readonly #staged = new Staged();
   readonly #tail = new TailCache();

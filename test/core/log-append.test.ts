@@ -1,7 +1,8 @@
 import t from "tap";
 import type { TidemarkError } from "../../core/errors.ts";
 import { type Event, type EventId, eventId } from "../../core/event.ts";
-import { Log, waitingBytesMax } from "../../core/log.ts";
+import { Log } from "../../core/log.ts";
+import { waitingBytesMax } from "../../core/log-status.ts";
 import { maxSegmentEvents } from "../../core/segment.ts";
 import { currentLife } from "../../core/registers.ts";
 import {

@@ -66,6 +66,16 @@ export function startChild(url: URL): Child {
   };
 }
 
+/** Starts one for as long as `run` needs it. */
+export async function inChild<T>(url: URL, run: (child: Child) => Promise<T>): Promise<T> {
+  const child = startChild(url);
+  try {
+    return await run(child);
+  } finally {
+    await child.stop();
+  }
+}
+
 async function stop(child: ChildProcess, exit: Promise<void>): Promise<void> {
   if (child.connected) child.disconnect();
   const timer = setTimeout(() => child.kill("SIGKILL"), 5000);

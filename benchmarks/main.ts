@@ -3,17 +3,19 @@ import { parseArgs } from "node:util";
 import { append } from "./append.ts";
 import { catchUp } from "./catch-up.ts";
 import { type Result, dataDirectory, runCase } from "./harness.ts";
+import { instant } from "./instant.ts";
 import { latency } from "./latency.ts";
 import { describeCommit, describeMachine } from "./machine.ts";
 import { merge } from "./merge.ts";
 import { offlineDay } from "./offline-day.ts";
+import { open } from "./open.ts";
 import { pipeline } from "./pipeline.ts";
 import { product } from "./product.ts";
 import { raw } from "./raw/subject.ts";
 import { replay } from "./replay.ts";
 import { describe, describeOthers, tabulate } from "./table.ts";
 
-const questions = [append, pipeline, latency, catchUp, offlineDay, merge, replay];
+const questions = [append, pipeline, latency, catchUp, offlineDay, merge, instant, open, replay];
 
 const usage = `Usage: npm run bench [-- NAME…] [--json] [--quick] [--rounds N] [--raw]
 

@@ -1,17 +1,8 @@
-import { type Child, startChild } from "./child.ts";
-import type { Case, Question } from "./harness.ts";
-import type { Fill, Filled, Past } from "./merge-run.ts";
+import { inChild } from "./child.ts";
+import type { Case, Question, Setting } from "./harness.ts";
+import type { Fill, Filled } from "./twin-log.ts";
 
-type Setting = Parameters<Case["measure"]>[1];
-
-async function inChild<T>(run: (child: Child) => Promise<T>): Promise<T> {
-  const child = startChild(new URL("merge-run.js", import.meta.url));
-  try {
-    return await run(child);
-  } finally {
-    await child.stop();
-  }
-}
+const program = new URL("merge-run.js", import.meta.url);
 
 function fillOf({ directory }: Setting, events: number, batch: number): Fill {
   return { directory: `${directory}/log`, events, batch, merges: true, syncs: false };
@@ -29,7 +20,7 @@ function sizeCase(batch: number, quick: boolean): Case {
       { name: `${name}.speed`, unit: "MB/s" },
     ],
     measure: (subject, setting) =>
-      inChild(async (child) => {
+      inChild(program, async (child) => {
         const { side } = subject;
         const fill = { ...fillOf(setting, events, batch), merges: side !== "product" };
         const filled = await child.ask<Filled>(side === "raw" ? "fillRaw" : "fill", fill);
@@ -54,62 +45,18 @@ function costCase(batch: number, quick: boolean): Case {
     title: name,
     quantities: [{ name, unit: "events/s", target: { of: "ratio", at: "least", bound: 0.8 } }],
     measure: ({ side }, setting) =>
-      inChild(async (child) => {
+      inChild(program, async (child) => {
         const fill = { ...fillOf(setting, events, batch), merges: side === "product", syncs: true };
         return [(await child.ask<Filled>("fill", fill)).appendRate];
       }),
   };
 }
 
-/** Bare: the same after a clean stop. */
-function openCase(quick: boolean): Case {
-  const events = quick ? 100_000 : 1_000_000;
-  return {
-    title: "merge.open-killed",
-    quantities: [{ name: "merge.open-killed", unit: "ms", target: { of: "value", at: "most", bound: 4000 } }],
-    measure: async ({ side }, setting) => {
-      const fill = fillOf(setting, events, 10);
-      const holder = startChild(new URL("merge-run.js", import.meta.url));
-      try {
-        if (side === "raw") await holder.ask("fill", fill);
-        else await holder.ask("fillAndHold", fill);
-      } finally {
-        if (side === "product") process.kill(holder.pid, "SIGKILL");
-        await holder.stop();
-      }
-      return inChild(async (child) => [(await child.ask<{ ms: number }>("reopen", fill)).ms]);
-    },
-  };
-}
-
-/** Bare: the log is walked from its start, as without an index. */
-function pastCase(events: number, name: string): Case {
-  return {
-    title: name,
-    quantities: [
-      { name: `${name}.p50`, unit: "ms" },
-      { name: `${name}.p99`, unit: "ms", target: { of: "value", at: "most", bound: 20 } },
-    ],
-    measure: ({ side }, setting) =>
-      inChild(async (child) => {
-        const fill = fillOf(setting, events, 100);
-        await child.ask("fill", fill);
-        const { directory } = fill;
-        if (side === "raw") return child.ask("pastByWalk", { directory, samples: 3 } satisfies Past);
-        return child.ask("past", { directory, samples: 1000 } satisfies Past);
-      }),
-  };
-}
-
 export const merge: Question = {
   name: "merge",
-  asks: "What do merged events take on the disk, what does merging cost, and how fast is the past read?",
+  asks: "What do merged events take on the disk, and what does merging cost?",
   cases: (quick) => [
     ...[1, 10, 100].map((batch) => sizeCase(batch, quick)),
     ...[1, 100].map((batch) => costCase(batch, quick)),
-    openCase(quick),
-    ...(quick
-      ? [pastCase(100_000, "past.100k")]
-      : [pastCase(1_000_000, "past.1m"), pastCase(10_000_000, "past.10m")]),
   ],
 };

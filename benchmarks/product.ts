@@ -1,4 +1,5 @@
 /** The product, as the benchmarks drive it: its own processes, over its own APIs. */
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunningCloud } from "../cloud/cloud-process.ts";
 import { type AdminAccess, readKubeconfig } from "../protocol/adapters/admin-access.ts";
@@ -115,6 +116,24 @@ async function startPair(directory: string, devices: number, names: readonly str
     await close();
     throw error;
   }
+}
+
+/** A node's data directory with all that its process needs, and no log yet. */
+export async function prepareNode(directory: string): Promise<EdgeOptions> {
+  const { edge, api, options, close } = await startPair(directory, 1, [property]);
+  try {
+    await edge.ask("start", options);
+    await api.synced();
+    await edge.ask("stop");
+  } finally {
+    await close();
+  }
+  await rm(logDirectory(options), { recursive: true });
+  return options;
+}
+
+export function logDirectory({ dataDir }: EdgeOptions): string {
+  return join(dataDir, "edge", node, "log");
 }
 
 async function startProductPipeline({ directory, devices }: PipelineOptions): Promise<Pipeline> {

@@ -31,39 +31,32 @@ const maxMembers = 65_536;
 const maxSeen = 255;
 
 export interface Member {
+  /** Which one of the block. */
+  readonly nth: number;
   readonly origin: Incarnation;
   readonly lo: number;
   readonly count: number;
   readonly position: number;
-  readonly arrived: number;
-  /** Undefined where the member is opaque. */
-  readonly seen: readonly Seen[] | undefined;
-  readonly mac: Uint8Array | undefined;
-  /** The events; of an opaque member, all of it. */
-  readonly bytes: Uint8Array;
 }
 
-/** What a block holds; a member's segment is put together when it is asked for. */
-export class Block {
-  readonly log: LogId;
-  readonly members: readonly Member[];
-  readonly #digest: Digest;
-
-  constructor(log: LogId, members: readonly Member[], digest: Digest) {
-    this.log = log;
-    this.members = members;
-    this.#digest = digest;
-  }
-
-  stored(member: Member): StoredSegment {
-    const { origin, lo, count, position, arrived, seen, mac, bytes: events } = member;
-    // A copy: what a reader keeps is not to keep the whole block.
-    const segment =
-      seen === undefined
-        ? events.slice()
-        : rebuildSegment({ origin, lo, count, seen, events, mac }, this.#digest);
-    return { log: this.log, origin, lo, count, position, arrived, segment };
-  }
+/** What a block says of its members: a number of each. */
+interface Columns {
+  readonly origins: readonly Incarnation[];
+  /** Which of the origins. */
+  readonly origin: Float64Array;
+  readonly lo: Float64Array;
+  readonly count: Float64Array;
+  readonly position: Float64Array;
+  readonly arrived: Float64Array;
+  /** Undefined where the member is opaque. */
+  readonly seen: readonly (readonly Seen[] | undefined)[];
+  /** Where its MAC is in the block; 0 where there is none. */
+  readonly macAt: Float64Array;
+  /** Where its events are in the block, one member's after the other's; of an opaque member, all of it. */
+  readonly begin: Float64Array;
+  readonly end: Float64Array;
+  /** Whether the sequences of each origin rise from one member to the next. */
+  readonly isRising: boolean;
 }
 
 /** Sequences of an origin from `at` on; without an origin, all positions. */
@@ -73,14 +66,76 @@ export interface Part {
   readonly count: number;
 }
 
-/** The members of that part that hold `number` or come after it, by position or by sequence. */
-export function membersFrom({ members }: Block, { origin, at, count }: Part, number: number): Member[] {
-  if (origin === undefined) return members.filter((member) => member.position + member.count > number);
-  const end = at + count;
-  return members
-    .filter((member) => member.origin === origin && member.lo >= at && member.lo < end)
-    .filter((member) => member.lo + member.count > number)
-    .sort((a, b) => a.lo - b.lo);
+/**
+ * What a block holds. There may be thousands of members, of which one is asked for: each is put together when it is, and
+ * its segment too.
+ */
+export class Block {
+  readonly log: LogId;
+  readonly #columns: Columns;
+  readonly #bytes: Uint8Array;
+  readonly #digest: Digest;
+
+  constructor(log: LogId, columns: Columns, bytes: Uint8Array, digest: Digest) {
+    this.log = log;
+    this.#columns = columns;
+    this.#bytes = bytes;
+    this.#digest = digest;
+  }
+
+  /** Position of the first event. */
+  get position(): number {
+    return this.#columns.position[0] ?? 0;
+  }
+
+  get members(): Member[] {
+    return Array.from(this.#columns.lo, (_, nth: number) => this.#member(nth));
+  }
+
+  /** The members of a part that hold `number` or come after it, by position or by sequence. */
+  *membersFrom({ origin, at, count: length }: Part, number: number): Generator<Member> {
+    const { origins, lo, count, position, isRising } = this.#columns;
+    if (origin === undefined) {
+      for (let nth = 0; nth < lo.length; nth += 1)
+        if ((position[nth] ?? 0) + (count[nth] ?? 0) > number) yield this.#member(nth);
+      return;
+    }
+    const index = origins.indexOf(origin);
+    const found: number[] = [];
+    for (let nth = 0; nth < lo.length; nth += 1) {
+      const first = lo[nth] ?? 0;
+      const isWithin = this.#columns.origin[nth] === index && first >= at && first < at + length;
+      if (!isWithin || first + (count[nth] ?? 0) <= number) continue;
+      if (isRising) yield this.#member(nth);
+      else found.push(nth);
+    }
+    for (const nth of found.sort((a, b) => (lo[a] ?? 0) - (lo[b] ?? 0))) yield this.#member(nth);
+  }
+
+  #member(nth: number): Member {
+    const { origins, origin, lo, count, position } = this.#columns;
+    return {
+      nth,
+      origin: origins[origin[nth] ?? 0] ?? malformed(),
+      lo: lo[nth] ?? 0,
+      count: count[nth] ?? 0,
+      position: position[nth] ?? 0,
+    };
+  }
+
+  stored({ nth, origin, lo, count, position }: Member): StoredSegment {
+    const { arrived, seen: seens, macAt: macs, begin, end } = this.#columns;
+    const seen = seens[nth];
+    const macAt = macs[nth] ?? 0;
+    const mac = macAt === 0 ? undefined : this.#bytes.subarray(macAt, macAt + macLength);
+    const events = this.#bytes.subarray(begin[nth], end[nth]);
+    // A copy: what a reader keeps is not to keep the whole block.
+    const segment =
+      seen === undefined
+        ? events.slice()
+        : rebuildSegment({ origin, lo, count, seen, events, mac }, this.#digest);
+    return { log: this.log, origin, lo, count, position, arrived: arrived[nth] ?? 0, segment };
+  }
 }
 
 /**
@@ -218,55 +273,64 @@ function readBlock(bytes: Uint8Array, digest: Digest): Block {
   const headerAt = numbers.at;
   numbers.at += headerLength;
   const { log, from, origins } = readHeader(bytes.subarray(headerAt, numbers.at));
-  const originAt = (index: number): Incarnation => origins[index] ?? malformed();
   const members = numbers.natural();
   // Each has a byte of its own at least: nothing is allocated for what can't be there.
   if (members > maxMembers || members > bytes.length) malformed();
-  const each = <T>(read: (nth: number) => T): T[] =>
-    Array.from({ length: members }, (_, nth: number) => read(nth));
-  const kinds = each(() => numbers.natural());
-  const isPlain = (nth: number): boolean => (kinds[nth] ?? 0) % 2 === 0;
-  const ofMember = each((nth) => originAt(Math.floor((kinds[nth] ?? 0) / 2)));
-  const skips = each(() => numbers.integer());
-  const counts = each(() => numbers.natural());
-  const lengths = each(() => numbers.natural());
-  const isWhole = numbers.natural() === 0;
-  let arrived = 0;
-  const arrivals = each(() => (arrived = isWhole ? arrived + numbers.integer() : numbers.double()));
-  const seens = readSeen(
-    numbers,
-    ofMember.map((origin, nth) => (isPlain(nth) ? origin : undefined)),
-    originAt,
-  );
-  const hasMac = each((nth) => isPlain(nth) && numbers.natural() === 1);
-  let macAt = numbers.at;
-  let at = macAt + hasMac.filter(Boolean).length * macLength;
-  let position = from;
-  const next = new Map<Incarnation, number>();
-  const list = each((nth): Member => {
-    const origin = ofMember[nth] ?? malformed();
-    const count = counts[nth] ?? 0;
-    const end = at + (lengths[nth] ?? 0);
-    if (end > bytes.length) malformed();
-    const lo = (next.get(origin) ?? 0) + (skips[nth] ?? 0);
-    next.set(origin, lo + count);
-    const mac = hasMac[nth] === true ? bytes.subarray(macAt, macAt + macLength) : undefined;
-    if (mac !== undefined) macAt += macLength;
-    const member: Member = {
-      origin,
-      lo,
-      count,
-      position,
-      arrived: arrivals[nth] ?? 0,
-      seen: seens[nth],
-      mac,
-      bytes: bytes.subarray(at, end),
-    };
-    position += count;
-    at = end;
-    return member;
-  });
-  return new Block(log, list, digest);
+  const kinds = numbers.naturals(members);
+  const origin = kinds.map((kind) => Math.floor(kind / 2));
+  if (origin.some((index) => index >= origins.length)) malformed();
+  const lo = numbers.integers(members);
+  const count = numbers.naturals(members);
+  const end = numbers.naturals(members);
+  const arrived = readArrivals(numbers, members);
+  const seen = readSeen(numbers, kinds, origins);
+  const macAt = readMacs(numbers, kinds);
+  const position = new Float64Array(members);
+  const begin = new Float64Array(members);
+  const next = new Float64Array(origins.length);
+  let isRising = true;
+  let nextPosition = from;
+  let nextAt = numbers.at;
+  for (const at of macAt) if (at > 0) nextAt = at + macLength;
+  for (let nth = 0; nth < members; nth += 1) {
+    const index = origin[nth] ?? 0;
+    isRising &&= (lo[nth] ?? 0) >= 0;
+    lo[nth] = (next[index] ?? 0) + (lo[nth] ?? 0);
+    next[index] = (lo[nth] ?? 0) + (count[nth] ?? 0);
+    position[nth] = nextPosition;
+    nextPosition += count[nth] ?? 0;
+    begin[nth] = nextAt;
+    nextAt += end[nth] ?? 0;
+    end[nth] = nextAt;
+  }
+  if (nextAt > bytes.length) malformed();
+  const columns = { origins, origin, lo, count, position, arrived, seen, macAt, begin, end, isRising };
+  return new Block(log, columns, bytes, digest);
+}
+
+function readArrivals(numbers: NumberReader, members: number): Float64Array {
+  if (numbers.natural() !== 0) return Float64Array.from({ length: members }, () => numbers.double());
+  const arrivals = numbers.integers(members);
+  for (let nth = 1; nth < members; nth += 1) arrivals[nth] = (arrivals[nth - 1] ?? 0) + (arrivals[nth] ?? 0);
+  return arrivals;
+}
+
+/** Where each member's MAC is: 0 for none. */
+function readMacs(numbers: NumberReader, kinds: Float64Array): Float64Array {
+  const macs = new Float64Array(kinds.length);
+  for (let nth = 0; nth < macs.length; nth += 1)
+    if (isPlain(kinds[nth] ?? 0)) macs[nth] = numbers.natural() === 1 ? 1 : 0;
+  let { at } = numbers;
+  for (let nth = 0; nth < macs.length; nth += 1) {
+    if (macs[nth] === 0) continue;
+    macs[nth] = at;
+    at += macLength;
+  }
+  return macs;
+}
+
+function isPlain(kind: number): boolean {
+  return kind % 2 === 0;
 }
 
 function readHeader(bytes: Uint8Array): { log: LogId; from: number; origins: Incarnation[] } {
@@ -275,28 +339,30 @@ function readHeader(bytes: Uint8Array): { log: LogId; from: number; origins: Inc
   return { log: log as LogId, from, origins: origins.filter((origin) => isIncarnation(origin)) };
 }
 
-/** @param ofPlain the origin of each member, undefined for an opaque one */
+/** What each member has seen; undefined for an opaque one. */
 function readSeen(
   numbers: NumberReader,
-  ofPlain: readonly (Incarnation | undefined)[],
-  originAt: (index: number) => Incarnation,
+  kinds: Float64Array,
+  origins: readonly Incarnation[],
 ): (readonly Seen[] | undefined)[] {
-  const lastOf = new Map<Incarnation, readonly Seen[]>();
-  const seqOf = new Map<Incarnation, number>();
-  return ofPlain.map((of) => {
-    if (of === undefined) return undefined;
-    const code = numbers.natural();
-    if (code === 0) return lastOf.get(of) ?? malformed();
+  const lastOf: (readonly Seen[] | undefined)[] = [];
+  const seqOf = new Float64Array(origins.length);
+  const seens: (readonly Seen[] | undefined)[] = [];
+  for (const kind of kinds) {
+    const code = isPlain(kind) ? numbers.natural() : 0;
+    const of = Math.floor(kind / 2);
     if (code > maxSeen + 1) malformed();
-    const seen = Array.from({ length: code - 1 }, (): Seen => {
-      const origin = originAt(numbers.natural());
-      const seq = (seqOf.get(origin) ?? 0) + numbers.integer();
-      seqOf.set(origin, seq);
-      return { origin, seq };
-    });
-    lastOf.set(of, seen);
-    return seen;
-  });
+    if (code > 0) {
+      lastOf[of] = Array.from({ length: code - 1 }, (): Seen => {
+        const index = numbers.natural();
+        const seq = (seqOf[index] ?? 0) + numbers.integer();
+        seqOf[index] = seq;
+        return { origin: origins[index] ?? malformed(), seq };
+      });
+    }
+    seens.push(isPlain(kind) ? (lastOf[of] ?? malformed()) : undefined);
+  }
+  return seens;
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

@@ -5,7 +5,7 @@ import type { DamagedRecord, ReadRecord, StoredSegment } from "../store-port.ts"
 import { isDamage } from "./level-errors.ts";
 import { type KeyRange, bodyPrefix, numberOf, numbered, positionPrefix, rangeOf } from "./level-keys.ts";
 import { nodeDigest } from "./node-digest.ts";
-import { type Block, membersFrom } from "./block.ts";
+import type { Block } from "./block.ts";
 import type { BlockCache } from "./block-cache.ts";
 import { decodeBlockRecord } from "./block-record.ts";
 import { type IndexEntry, decodeEntry, decodeRecord, unseal } from "./record.ts";
@@ -137,7 +137,7 @@ async function* membersOf(
 ): AsyncGenerator<ReadRecord> {
   const block = await blockOf(log, entry, view);
   if (block !== undefined) {
-    for (const member of membersFrom(block, { origin, at, count: entry.count }, number))
+    for (const member of block.membersFrom({ origin, at, count: entry.count }, number))
       yield block.stored(member);
     return;
   }

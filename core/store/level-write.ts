@@ -163,9 +163,10 @@ export class BatchWriter {
   async #cutBlock(log: LogId, entry: IndexEntry, cuts: readonly Cut[]): Promise<void> {
     const { arrival, runs = [], position } = entry;
     const block = await blockOf(log, entry, this.#view);
-    const left = block?.members.filter((member) => !isCut(member, cuts));
+    const members = block?.members;
+    const left = members?.filter((member) => !isCut(member, cuts));
     const runsKept = left === undefined ? runsLeft(runs, cuts) : runsOf(left);
-    const isWhole = left === undefined ? isSame(runs, runsKept) : left.length === block?.members.length;
+    const isWhole = left === undefined ? isSame(runs, runsKept) : left.length === members?.length;
     if (isWhole) return;
     this.deleted.push(numbered(positionPrefix(log), position));
     const places = originRunsOf(runs).map((run) => ({ ...run, arrival }));

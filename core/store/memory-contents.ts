@@ -97,8 +97,9 @@ function leftOf(entry: Entry, range: Cut, digest: Digest): Entry[] {
     // What is damaged stays so, and is named for as long as it is there.
     return neighboursOf(runsLeft(runs, [range])).map((left) => ({ ...entry, ...extentOf(left), runs: left }));
   }
-  const left = block.members.filter((member) => !isCut(member, [range]));
-  if (left.length === block.members.length) return [entry];
+  const { members } = block;
+  const left = members.filter((member) => !isCut(member, [range]));
+  if (left.length === members.length) return [entry];
   return neighboursOf(left).map((group) =>
     blockEntry(
       log,

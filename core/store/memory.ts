@@ -29,7 +29,7 @@ import {
   replaceEntry,
   type Write,
 } from "./memory-contents.ts";
-import { type Part, checkBlock, membersFrom } from "./block.ts";
+import { type Part, checkBlock } from "./block.ts";
 import { decodeBlockRecord, packBlockSync } from "./block-record.ts";
 import { decodeRecord, encodeRecord } from "./record.ts";
 import { damagedRuns } from "./runs.ts";
@@ -371,7 +371,8 @@ export class MemoryStore implements Store {
     const { log, runs, record } = entry;
     const { origin, at, count } = part;
     const block = record && decodeBlockRecord(recordKey(entry), record, this.#digest);
-    if (block !== undefined) return membersFrom(block, part, number).map((member) => block.stored(member));
+    if (block !== undefined)
+      return Array.from(block.membersFrom(part, number), (member) => block.stored(member));
     const all = damagedRuns(log, runs, origin, number);
     return origin === undefined ? all : all.filter(({ lo = at }) => lo < at + count);
   }

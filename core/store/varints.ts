@@ -77,6 +77,18 @@ export class NumberReader {
     return (first & 1) === 1 ? -size : size;
   }
 
+  naturals(count: number): Float64Array {
+    const values = new Float64Array(count);
+    for (let nth = 0; nth < count; nth += 1) values[nth] = this.natural();
+    return values;
+  }
+
+  integers(count: number): Float64Array {
+    const values = new Float64Array(count);
+    for (let nth = 0; nth < count; nth += 1) values[nth] = this.integer();
+    return values;
+  }
+
   double(): number {
     const bytes = Uint8Array.from({ length: 8 }, () => this.#byte());
     return new DataView(bytes.buffer).getFloat64(0);

@@ -77,13 +77,20 @@ export async function* rowsOf(
   }
 }
 
-/** Where the segment or the block begins that holds `number`; `number` itself where none does. */
-async function startOf(index: Index, number: number, view: View): Promise<number> {
+/** The row of the segment or of the block that holds `number`. */
+async function rowAt(index: Index, number: number, view: View): Promise<Row | undefined> {
   const range = { gte: index.prefix, lte: numbered(index.prefix, number), reverse: true };
   const row = await undamaged(() => firstRow(range, view));
   const before = row && foundIn(index, row);
-  const covers = before?.entry !== undefined && before.at + before.entry.count > number;
-  return covers ? before.at : number;
+  return before?.entry !== undefined && before.at + before.entry.count > number ? row : undefined;
+}
+
+/** The rows of an index from the one that holds `number` on. What comes after the first is only looked for when asked for. */
+async function* rowsFrom(index: Index, number: number, view: View): AsyncGenerator<readonly Row[]> {
+  const first = await rowAt(index, number, view);
+  if (first !== undefined) yield [first];
+  const gte = first === undefined ? numbered(index.prefix, number) : `${first[0]}\0`;
+  yield* rowsOf({ ...rangeOf(index.prefix), gte }, view);
 }
 
 /**
@@ -96,8 +103,6 @@ export async function recordsFrom(
   maxBytes: number,
   view: View,
 ): Promise<ReadRecord[]> {
-  const start = await startOf(index, number, view);
-  const range = { ...rangeOf(index.prefix), gte: numbered(index.prefix, start) };
   const records: ReadRecord[] = [];
   let waiting: Found[] = [];
   let sizeBytes = 0;
@@ -109,7 +114,7 @@ export async function recordsFrom(
     records.push(...(await bodiesOf(index, waiting, view)));
     waiting = [];
   };
-  scan: for await (const rows of rowsOf(range, view)) {
+  scan: for await (const rows of rowsFrom(index, number, view)) {
     for (const row of rows) {
       const next = foundIn(index, row);
       if (next === undefined) continue;
@@ -124,6 +129,8 @@ export async function recordsFrom(
         records.push(record);
       }
     }
+    // The next look would be for what is not taken any more.
+    if (sizeBytes >= maxBytes && records.length + waiting.length > 0) break;
   }
   await settle();
   return index.origin === undefined ? records : withoutRepeats(records);
@@ -157,11 +164,12 @@ export async function blockOf(log: LogId, entry: IndexEntry, view: View): Promis
   const key = numbered(bodyPrefix, entry.arrival);
   let block = view.blocks.get(entry.arrival);
   if (block === undefined) {
-    const [body] = await getAll([key], view);
+    // A block is remembered once it is expanded: LevelDB's own cache, of 8 MiB, is for what each answer needs some of.
+    const [body] = await getAll([key], view, false);
     block = body && decodeBlockRecord(key, body, nodeDigest);
     if (block !== undefined) view.blocks.add(entry.arrival, block, entry.sizeBytes);
   }
-  return block?.log === log && block.members[0]?.position === entry.position ? block : undefined;
+  return block?.log === log && block.position === entry.position ? block : undefined;
 }
 
 export async function entryAt(key: string, view: View): Promise<IndexEntry | undefined> {
@@ -197,8 +205,9 @@ export async function bodiesOf(index: Index, found: readonly Found[], view: View
 export async function getAll(
   keys: string[],
   { database, snapshot }: View,
+  fillCache = true,
 ): Promise<(Uint8Array | undefined)[]> {
-  const options = snapshot === undefined ? {} : { snapshot };
+  const options = snapshot === undefined ? { fillCache } : { fillCache, snapshot };
   const values = await undamaged(() => database.getMany(keys, options));
   if (values !== undefined) return values;
   const each: (Uint8Array | undefined)[] = [];
@@ -210,7 +219,9 @@ export async function firstRow(
   range: { gte: string; lt?: string; lte?: string; reverse?: boolean },
   { database, snapshot }: Omit<View, "blocks">,
 ): Promise<Row | undefined> {
-  const iterator = database.iterator(snapshot === undefined ? range : { ...range, snapshot });
+  // A point is looked up as a value is; unlike one who walks, who would put out of the cache what others use.
+  const options = { ...range, fillCache: true };
+  const iterator = database.iterator(snapshot === undefined ? options : { ...options, snapshot });
   try {
     return (await iterator.nextv(1))[0];
   } finally {

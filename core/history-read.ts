@@ -28,6 +28,9 @@ export type IndexedLog = Pick<Log, "id" | "histories" | "registers" | "stored" |
 
 const nothing: Entry = { before: [], refs: [] };
 const readBytes = 256 * 1024;
+/** Looking for a time: what is read at a guess, and how many events on either side of it are looked at. */
+const probeBytes = 8 * 1024;
+const guessSlack = 16;
 
 /** Of each side the last event whose time, put right by what its clock was corrected by since, is not later. */
 export async function cutAtTime(log: IndexedLog, timeMs: number): Promise<Record<Side, Seen | undefined>> {
@@ -139,9 +142,10 @@ async function* eventsIn(
   { id, stored }: IndexedLog,
   origin: Incarnation,
   { from, to }: Range,
+  atOnceBytes: number = readBytes,
 ): AsyncGenerator<Event> {
   for (let next = from; next <= to;) {
-    const records = await stored.store.readOrigin(id, origin, next, readBytes);
+    const records = await stored.store.readOrigin(id, origin, next, atOnceBytes);
     const before = next;
     for (const record of records) {
       if (record.lo === undefined || record.lo > to) return;
@@ -213,8 +217,8 @@ async function lastWritten(
   origin: Incarnation,
   { range, until, gaps }: { readonly range: Range; readonly until: number; readonly gaps: readonly Range[] },
 ): Promise<Written | undefined> {
-  const span = await lastSpan(log, origin, range, until);
   const end = await spanAt(log, origin, range.to);
+  const span = await lastSpan(log, origin, { range, until, end });
   const scans = gaps.filter(({ from, to }) => from <= range.to && to >= range.from);
   if ((end?.hi ?? 0) < range.to) scans.push({ from: (end?.hi ?? 0) + 1, to: range.to });
   let found = span && (await lastInSpan(log, origin, span, until));
@@ -228,6 +232,7 @@ async function lastWritten(
   return found;
 }
 
+/** What is not after a time, of what was written in a span. */
 async function lastInSpan(
   log: IndexedLog,
   origin: Incarnation,
@@ -235,55 +240,62 @@ async function lastInSpan(
   until: number,
 ): Promise<Written> {
   if (lastTime <= until) return { seq: hi, time: lastTime };
-  let found: Written = { seq: lo, time: firstTime };
-  let [low, high] = [lo + 1, hi - 1];
-  while (low <= high) {
-    const middle = Math.floor((low + high) / 2);
-    // What was let go, or can't be read any more, is passed over.
-    const event = await eventAtOrBefore(log, origin, { from: low, to: middle });
-    if (event === undefined) {
-      low = middle + 1;
-    } else if (event.time <= until) {
-      found = event;
-      low = middle + 1;
-    } else {
-      high = event.seq - 1;
+  let low: Written = { seq: lo, time: firstTime };
+  let high: Written = { seq: hi, time: lastTime };
+  for (let nth = 1; low.seq + 1 < high.seq; nth += 1) {
+    const guess = guessBetween(low, high, until, nth);
+    const from = Math.max(low.seq + 1, guess - guessSlack);
+    // What is held no more, or can't be read any more, is passed over: the log reports it.
+    let next: Written = { seq: from, time: high.time };
+    for await (const event of eventsIn(log, origin, { from, to: high.seq - 1 }, probeBytes)) {
+      next = event;
+      if (event.time > until) break;
+      low = event;
+      next = high;
+      if (event.seq >= guess + guessSlack) break;
     }
+    high = next;
   }
-  return found;
+  return low;
 }
 
-async function eventAtOrBefore(
-  log: IndexedLog,
-  origin: Incarnation,
-  range: Range,
-): Promise<Event | undefined> {
-  let found = await log.eventAt(origin, range.to);
-  if (found !== undefined) return found;
-  for await (const event of eventsIn(log, origin, range)) found = event;
-  return found;
-}
-
-/** The last span of a range that begins at or before a time. */
+/** The last span of a range that begins at or before a time. `end` is the last one of all that begin up to its end. */
 async function lastSpan(
   log: IndexedLog,
   origin: Incarnation,
-  { from, to }: Range,
-  until: number,
+  {
+    range: { from },
+    until,
+    end,
+  }: { readonly range: Range; readonly until: number; readonly end: Span | undefined },
 ): Promise<Span | undefined> {
+  if (end === undefined || end.lo < from) return undefined;
+  if (end.firstTime <= until) return end;
   let found: Span | undefined;
-  let [low, high] = [from, to];
-  while (low <= high) {
-    const middle = Math.floor((low + high) / 2);
-    const span = await spanAt(log, origin, middle);
+  let low: Written = { seq: from - 1, time: Number.NEGATIVE_INFINITY };
+  let high: Written = { seq: end.lo, time: end.firstTime };
+  for (let nth = 0; low.seq + 1 < high.seq; nth += 1) {
+    const guess = nth === 0 ? from : guessBetween(low, high, until, nth);
+    const span = await spanAt(log, origin, guess);
     if (span === undefined || span.lo < from) {
-      low = middle + 1;
+      low = { seq: guess, time: low.time };
     } else if (span.firstTime <= until) {
       found = span;
-      low = Math.max(middle, span.hi) + 1;
+      low = { seq: Math.max(guess, span.hi), time: span.lastTime };
     } else {
-      high = span.lo - 1;
+      high = { seq: span.lo, time: span.firstTime };
     }
   }
   return found;
+}
+
+/**
+ * A sequence between two where a time may lie. Events that come evenly are found at once, and others, by every third
+ * guess, in three times as many steps as halving takes.
+ */
+function guessBetween(low: Written, high: Written, until: number, nth: number): number {
+  const share = (until - low.time) / (high.time - low.time);
+  const isLikely = nth % 3 > 0 && share >= 0 && share <= 1;
+  const guess = Math.round(low.seq + (high.seq - low.seq) * (isLikely ? share : 0.5));
+  return Math.min(high.seq - 1, Math.max(low.seq + 1, guess));
 }

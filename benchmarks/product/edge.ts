@@ -1,7 +1,11 @@
 /** The product's edge process, as a child of the benchmarks. */
 import { join } from "node:path";
+import { Committer } from "../../core/committer.ts";
 import { TidemarkError } from "../../core/errors.ts";
-import type { Draft } from "../../core/event.ts";
+import { type Draft, nodeLog } from "../../core/event.ts";
+import { HistoryIndex } from "../../core/history-index.ts";
+import { Log } from "../../core/log.ts";
+import { Merging } from "../../core/merging.ts";
 import type { Environment } from "../../core/ports.ts";
 import { currentLife } from "../../core/registers.ts";
 import { LevelStore } from "../../core/store/level.ts";
@@ -60,6 +64,17 @@ function openEdge(
   });
 }
 
+/** A day is long enough to merge all that came: what is left of that is not to be done while the cloud gets it. */
+async function mergeAll(store: LevelStore, environment: Environment): Promise<void> {
+  const committer = new Committer(store, environment.timers);
+  const log = await Log.open({ id: nodeLog(node), side: "node", committer, environment });
+  const merging = new Merging({ committer, environment, indexOf: HistoryIndex.forAll() });
+  merging.add(log);
+  await merging.mergeAll();
+  await merging.close();
+  await log.close();
+}
+
 function logDirectory(dataDir: string): string {
   return join(dataDir, "edge", node, "log");
 }
@@ -102,6 +117,7 @@ serve({
       await log.appended(drafts);
     }
     await edge.close();
+    await mergeAll(store, real);
     await store.close();
   },
   /** With its link held back. */

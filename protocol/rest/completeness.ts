@@ -21,6 +21,11 @@ export interface Span {
   readonly isOpen: boolean;
 }
 
+/** Whether an answer for an instant may lack something that this replica does not hold. */
+export async function gapsAt(log: PastLog, timeMs: number): Promise<boolean> {
+  return (await holesIn(log, { from: timeMs, to: timeMs, isOpen: false })).length > 0;
+}
+
 type Hole = Pick<Problem, "origin" | "from" | "to">;
 
 /** After this silence a session is closed, so that is how much later its end is noticed than the silence began. */

@@ -18,6 +18,8 @@ export interface WorldOptions {
   readonly seed: number;
   /** Takes each line of the trace as it comes. */
   readonly print?: ((line: string) => void) | undefined;
+  /** Waits for what a turn has led to, where that is more than promises: a real disk. */
+  readonly settles?: (() => Promise<void>) | undefined;
 }
 
 export class World {
@@ -29,9 +31,11 @@ export class World {
   #turns = 0;
   #order = 0;
   readonly #heap: Task[] = [];
+  readonly #settles: () => Promise<void>;
 
-  constructor({ seed, print }: WorldOptions) {
+  constructor({ seed, print, settles = settled }: WorldOptions) {
     this.random = new Seeded(seed);
+    this.#settles = settles;
     this.trace = new Trace(print);
   }
 
@@ -67,7 +71,7 @@ export class World {
 
   /** Turns until the given moment, or until `isDone` says so. @returns whether it was done */
   async run(untilMs: number, isDone: () => boolean = () => false): Promise<boolean> {
-    await settled();
+    await this.#settles();
     while (!isDone()) {
       const next = this.#heap[0];
       if (next === undefined || next.timeMs > untilMs) {
@@ -83,7 +87,7 @@ export class World {
       } catch (error) {
         this.fail("process", `a task threw: ${error instanceof Error ? error.stack : String(error)}`);
       }
-      await settled();
+      await this.#settles();
     }
     return true;
   }

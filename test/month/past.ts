@@ -1,0 +1,67 @@
+/** Asks a log for the past, and compares it with what devices said then. */
+import { pastOf } from "../../core/log-past.ts";
+import type { Log } from "../../core/log.ts";
+import { beginningOf, cutAt, registersAt } from "../../core/past.ts";
+import { currentLife } from "../../core/registers.ts";
+import { gapsAt } from "../../protocol/rest/completeness.ts";
+import type { Seeded } from "../sim/random.ts";
+import type { Model } from "./model.ts";
+
+export interface PastFindings {
+  asked: number;
+  right: number;
+  /** Said to be incomplete, as it was. */
+  incomplete: number;
+  /** How far back, ms, at least and at most. */
+  reachMs: { least: number; most: number };
+}
+
+export function noFindings(): PastFindings {
+  return { asked: 0, right: 0, incomplete: 0, reachMs: { least: Number.POSITIVE_INFINITY, most: 0 } };
+}
+
+interface Question {
+  readonly log: Log;
+  readonly keys: readonly string[];
+  readonly model: Model;
+  readonly random: Seeded;
+  readonly findings: PastFindings;
+}
+
+const asks = 40;
+
+/** @returns what was wrong */
+export async function askPast({ log, keys, model, random, findings }: Question): Promise<string[]> {
+  const past = pastOf(log);
+  const beginning = await beginningOf(past);
+  const last = await lastReportMs(log);
+  if (beginning === undefined || last === undefined) return [];
+  const wrong: string[] = [];
+  const { reachMs } = findings;
+  reachMs.least = Math.min(reachMs.least, last - beginning.time);
+  reachMs.most = Math.max(reachMs.most, last - beginning.time);
+  for (let nth = 0; nth < asks; nth += 1) {
+    const timeMs = beginning.time + random.fraction() * (last - beginning.time);
+    const key = random.pick(keys);
+    const cut = await cutAt(past, timeMs);
+    const life = currentLife(await registersAt(past, cut, [key]), key);
+    const reported = life?.slots.get(`reported/p${random.between(0, 19)}`)?.node;
+    const found = reported === undefined ? undefined : Number((reported.body as readonly unknown[])[0]);
+    const wanted = model.saidAt(key, timeMs);
+    findings.asked += 1;
+    if (found === wanted) findings.right += 1;
+    else if (await gapsAt(past, timeMs)) findings.incomplete += 1;
+    else wrong.push(`${key} at ${timeMs} was ${wanted}, and is said to have been ${found}`);
+  }
+  return wrong;
+}
+
+/** When the last report happened that is held. */
+async function lastReportMs(log: Log): Promise<number | undefined> {
+  let last: number | undefined;
+  for (const [key] of log.registers.objects) {
+    for (const { node } of currentLife(log.registers, key)?.slots.values() ?? [])
+      if (node?.type === "twin.reported") last = Math.max(last ?? 0, node.time);
+  }
+  return last;
+}

@@ -49,8 +49,8 @@ interface Member {
 const everyMsDefault = 3_600_000;
 /** Where room is short when it begins: once the logs are open. */
 const firstMs = 1000;
-/** While nothing more can go, it is tried again after this. */
-const retryMs = 60_000;
+/** While nothing more can go, it is tried again after this, and then after twice as long, up to an hour. */
+const retryMsMin = 10_000;
 /** While appends come, and there is room, a slice is followed by a pause of so many times its length. */
 const pauseFactor = 6;
 /** While the disk is short, each pass keeps so much of the ages that the one before it kept. */
@@ -68,6 +68,9 @@ export class Forgetting {
   #demand: Demand;
   /** Which share of the ages was kept when the disk had room again. */
   #share = 1;
+  /** As it was last. */
+  #pressure: Shortage["pressure"] = 0;
+  #retryMs = retryMsMin;
   #running: Promise<void> | undefined;
   #cancelWait: (() => void) | undefined;
   #cancelPause: (() => void) | undefined;
@@ -83,7 +86,11 @@ export class Forgetting {
     if (room !== undefined) {
       this.#stops.push(
         room.onChange(() => {
-          if (room.pressure > 0) this.#start();
+          const isWorse = room.pressure > this.#pressure;
+          this.#pressure = room.pressure;
+          if (!isWorse) return;
+          this.#retryMs = retryMsMin;
+          this.#start();
         }),
       );
     }
@@ -147,7 +154,8 @@ export class Forgetting {
     try {
       this.#demand = { ages: this.policy, undelivered: false };
       if (room === undefined || room.pressure === 0) await this.#pass([...this.#members.values()]);
-      else if (!(await this.#makeRoom(room))) waitMs = Math.min(everyMs, retryMs);
+      else if (!(await this.#makeRoom(room))) waitMs = this.#nextRetryMs(everyMs);
+      else this.#retryMs = retryMsMin;
     } catch (error) {
       // A store that failed is told of by the committer; the log's own readers tell of damage.
       const code = error instanceof TidemarkError ? error.code : undefined;
@@ -155,6 +163,12 @@ export class Forgetting {
       this.#options.environment.logger.log("warn", "what is past retention could not be forgotten", fields);
     }
     this.#wait(waitMs);
+  }
+
+  #nextRetryMs(everyMs: number): number {
+    const waitMs = Math.min(everyMs, this.#retryMs);
+    this.#retryMs = waitMs * 2;
+    return waitMs;
   }
 
   /** What the other side has goes first. @returns whether there is room now */

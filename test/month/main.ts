@@ -12,6 +12,7 @@ const usage = `Usage: npm run month -- [--days N] [--limit SIZE] [--every SECOND
   --limit SIZE       what each side's log may take (64Mi)
   --every SECONDS    how often each of ten devices says its twenty properties (60)
   --seed N           what goes wrong, and when (1)
+  --verbose          print what happens
   --directory DIR    where the logs are; taken away afterwards (a temporary one)
 `;
 
@@ -23,6 +24,7 @@ async function main(): Promise<void> {
       every: { type: "string", default: "60" },
       seed: { type: "string", default: "1" },
       directory: { type: "string", default: tmpdir() },
+      verbose: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
@@ -39,6 +41,7 @@ async function main(): Promise<void> {
       reportEveryMs: Number(values.every) * 1000,
       directory,
       progress: (line) => console.log(line),
+      print: values.verbose ? (line) => console.log(line) : undefined,
     });
     console.log(reportOf(result));
     if (result.failures.length > 0) process.exitCode = 1;

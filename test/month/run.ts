@@ -25,6 +25,8 @@ export interface MonthOptions {
   /** Each device says all its properties so often. */
   readonly reportEveryMs: number;
   readonly progress: (line: string) => void;
+  /** Takes each line of what happens. */
+  readonly print?: ((line: string) => void) | undefined;
 }
 
 export interface MonthResult {
@@ -67,9 +69,9 @@ export class Month {
   readonly #waiting = new Set<string>();
 
   constructor(options: MonthOptions) {
-    const { seed, directory, limitBytes } = options;
+    const { seed, directory, limitBytes, print } = options;
     const disk = new RealDisk();
-    const world = new World({ seed, settles: () => disk.settles() });
+    const world = new World({ seed, print, settles: () => disk.settles() });
     this.#options = options;
     this.world = world;
     this.#random = new Seeded(seed, 9);

@@ -82,8 +82,13 @@ export function spanPrefix(log: LogId, origin: Incarnation): string {
 }
 
 export function historyPrefix(log: LogId, key: string, origin: Incarnation): string {
+  return `${objectPrefix(log, key)}${origin}!`;
+}
+
+/** Of one object, whichever origin wrote of it. */
+export function objectPrefix(log: LogId, key: string): string {
   // A key is any text: what parts names is not to be in it.
-  return `history!${log}!${key.replaceAll(/[%!]/g, encodeURIComponent).replaceAll("!", "%21")}!${origin}!`;
+  return `history!${log}!${key.replaceAll(/[%!]/g, encodeURIComponent).replaceAll("!", "%21")}!`;
 }
 
 /** Of all objects. */
@@ -92,10 +97,17 @@ export function anyHistoryPrefix(log: LogId): string {
 }
 
 /** What an entry or a span belongs to: those of one series tell of the same, one after the other. */
-export function ownerOf(name: string): { series: string; origin: Incarnation; seq: number } {
+export function ownerOf(name: string): {
+  series: string;
+  /** For an entry: as `objectPrefix`. */
+  object: string;
+  origin: Incarnation;
+  seq: number;
+} {
   const series = name.slice(0, -digits);
-  const origin = series.slice(series.lastIndexOf("!", series.length - 2) + 1, -1) as Incarnation;
-  return { series, origin, seq: Number.parseInt(name.slice(-digits), 16) };
+  const object = series.slice(0, series.lastIndexOf("!", series.length - 2) + 1);
+  const origin = series.slice(object.length, -1) as Incarnation;
+  return { series, object, origin, seq: Number.parseInt(name.slice(-digits), 16) };
 }
 
 export function gapsName(log: LogId, origin: Incarnation): string {

@@ -6,6 +6,7 @@ import {
   decodeGaps,
   encodeGaps,
   gapsName,
+  objectPrefix,
   ownerOf,
   spanPrefix,
 } from "./history-entries.ts";
@@ -15,7 +16,7 @@ const pageNames = 1000;
 
 /**
  * Of an origin's spans, and of each object's entries, the last that begins before the past is whole stays: it tells what
- * was so then. Those before it go.
+ * was so then. Those before it go. Of an object of which nothing is known any more, all go.
  */
 export async function pruneHistory(log: Log, committer: Committer): Promise<void> {
   const wholeFrom = new Map<Incarnation, number>();
@@ -31,6 +32,43 @@ export async function pruneHistory(log: Log, committer: Committer): Promise<void
   }
   await prune(committer, anyHistoryPrefix(log.id), wholeFrom);
   await committer.flush();
+  await pruneGone(log, committer, wholeFrom);
+  await committer.flush();
+}
+
+/** Of an object all of whose lives are over for good, when the past has been whole since before the last was written of it. */
+async function pruneGone(
+  log: Log,
+  committer: Committer,
+  wholeFrom: ReadonlyMap<Incarnation, number>,
+): Promise<void> {
+  const known = new Set([...log.registers.objects.keys()].map((key) => objectPrefix(log.id, key)));
+  const prefix = anyHistoryPrefix(log.id);
+  let object = "";
+  let gone: string[] = [];
+  const remove = (): void => {
+    for (const name of gone) committer.put(name, undefined);
+  };
+  for (let after = prefix; ;) {
+    const names = await committer.store.names(prefix, { after, max: pageNames });
+    for (const name of names) {
+      const owner = ownerOf(name);
+      if (owner.object !== object) {
+        remove();
+        ({ object } = owner);
+        gone = [];
+      }
+      const isForgotten = owner.seq <= (wholeFrom.get(owner.origin) ?? 0);
+      if (!isForgotten) known.add(object);
+      if (known.has(object)) gone = [];
+      else gone.push(name);
+    }
+    const end = names.at(-1);
+    if (end === undefined) break;
+    after = end;
+    await committer.flush();
+  }
+  remove();
 }
 
 async function prune(

@@ -33,7 +33,7 @@ t.test("of those that came and went, nothing; of the one that stayed, what it is
     }
     counts.push((await cloud.store.names(anyHistoryPrefix(cloud.log.id))).length);
   }
-  t.ok(Math.max(...counts) < 12, String(counts));
+  t.ok(Math.max(...counts) < 12, "it does not grow", { counts });
   await node.append(reported("running", lasting, "phase", podB));
   await meet(cloud, node);
   const past = pastOf(cloud.log);

@@ -180,7 +180,9 @@ function isForgotten(state: Registers, id: EventId): boolean {
 /** Said in any order, it comes to the same: what was said once stands. */
 function applyEnded(state: Registers, ended: Ended | undefined): void {
   if (ended === undefined) return;
-  for (const [origin, ranges] of joinEnded(state.ended, ended)) state.ended.set(origin, ranges);
+  for (const [origin, ranges] of joinEnded(state.ended, ended)) {
+    if (!isResetAway(state, origin)) state.ended.set(origin, ranges);
+  }
   forgetLives(state);
 }
 
@@ -215,7 +217,9 @@ function isResetAway(state: Registers, origin: Incarnation | undefined): boolean
 function endLivesBefore(state: Registers): void {
   if (state.reset === undefined) return;
   forgetLives(state);
-  for (const origin of state.eras.keys()) if (isResetAway(state, origin)) state.eras.delete(origin);
+  for (const ofOrigin of [state.eras, state.ended]) {
+    for (const origin of ofOrigin.keys()) if (isResetAway(state, origin)) ofOrigin.delete(origin);
+  }
 }
 
 /** The life that is going on, if the object exists: born, not over, and the latest of them. */

@@ -22,24 +22,24 @@ export async function stableIn(log: Log): Promise<(event: Seen) => boolean> {
   // Nobody else has it.
   if (log.id === clusterLog) return () => true;
   const { generations } = log.registers;
-  const live = liveOfNode(log);
-  const [newest] = live === undefined ? [] : await log.readOrigin(live.origin, live.end, 1);
+  const { origin, end = 0 } = liveOfNode(log) ?? {};
+  const [newest] = origin === undefined || end === 0 ? [] : await log.readOrigin(origin, end, 1);
   const seen = newest === undefined ? [] : (eventsOf(newest, 1).at(-1)?.seen ?? []);
   return (event) => hasSeen(generations, seen, event);
 }
 
-/** The node's live incarnation, where all of the older ones is here. */
+/** What is here of the node's live incarnation, where all of the older ones is. */
 function liveOfNode({ histories, registers: { generations } }: Log): History | undefined {
-  let live: History | undefined;
   const ofNode = [...histories.values()].filter(({ origin }) => sideOf(origin) === "node");
-  for (const history of ofNode) {
-    const generation = generations.get(history.origin);
-    if (generation === undefined) return undefined;
-    if (live === undefined || generation > (generations.get(live.origin) ?? 0)) live = history;
+  // One without a generation is newer than all that have one.
+  if (ofNode.some(({ origin }) => !generations.has(origin))) return undefined;
+  let live: { readonly origin: Incarnation; readonly generation: number } | undefined;
+  for (const [origin, generation] of generations) {
+    if (sideOf(origin) === "node" && generation > (live?.generation ?? -1)) live = { origin, generation };
   }
-  const isHere = ({ end, closedAt, hole }: History): boolean =>
-    hole === undefined && end >= (closedAt ?? Infinity);
-  return ofNode.every((history) => history === live || isHere(history)) ? live : undefined;
+  const isHere = ({ origin, end, closedAt, hole }: History): boolean =>
+    origin === live?.origin || (hole === undefined && end >= (closedAt ?? Infinity));
+  return ofNode.every(isHere) ? ofNode.find(({ origin }) => origin === live?.origin) : undefined;
 }
 
 /**

@@ -7,6 +7,7 @@ import { encodeSnapshot } from "../../core/projection.ts";
 import { currentLife, registersProjection } from "../../core/registers.ts";
 import { stableIn } from "../../core/say-ended.ts";
 import { nothing, sound } from "./compacting.ts";
+import { n2, n3 } from "./drafts.ts";
 import {
   alive,
   aliveInPast,
@@ -141,8 +142,25 @@ t.test("it is not, while something that an older incarnation of the node wrote m
   t.notOk(await isStable(), "its generation is not known");
   await cloud.append(opened(live, 2, old, end));
   t.notOk(await isStable(), "some of the older one is not here");
+  t.strictSame(cloud.log.problems, []);
   await ship(node, cloud);
   t.ok(await isStable());
+});
+
+t.test("it is not, while nothing of the node's live incarnation has come", async (t) => {
+  const { cloud, node } = await pair();
+  const life = await create(cloud);
+  const [gone] = (await cloud.append(deleted(life, podA))) as [EventId];
+  await talk(cloud, node);
+  const isStable = async (): Promise<boolean> => (await stableIn(cloud.log))(placeOf(gone));
+  t.ok(await isStable());
+  const { incarnation } = node.log;
+  const { end = 0 } = cloud.log.histories.get(incarnation) ?? {};
+  await cloud.append(opened(n2, 2, incarnation, end));
+  t.notOk(await isStable());
+  await cloud.append(opened(n3, 3, n2, 0));
+  t.notOk(await isStable());
+  t.strictSame(cloud.world.lines, [], "that nothing is there is no damage");
 });
 
 t.test("in a log that has no other side, each delete is", async (t) => {

@@ -105,13 +105,15 @@ t.test("lives", async (t) => {
 
   t.test("a reset ends the lives of older generations, whenever they arrive", async (t) => {
     const resets = [event(c2, 1, opened(c2, 2, c1, 5)), event(c2, 2, reset), event(c2, 3, applied())];
-    const older = [event(c1, 2, opened(c1, 1)), born, event(c1, 3, desired("1", life))];
+    const saying = event(c1, 4, endedDraft(new Map([[c1, [{ from: 7, to: 9 }]]])));
+    const older = [event(c1, 2, opened(c1, 1)), born, event(c1, 3, desired("1", life)), saying];
     for (const events of [
       [...older, ...resets],
       [...resets, ...older],
     ]) {
       t.equal(currentLife(fold(events), thermo)?.id, eventId(c2, 3));
       t.equal(fold(events).objects.get(thermo)?.get(life), undefined, "nothing is kept of them");
+      t.equal(fold(events).ended.size, 0, "nor of those of them that were over");
     }
   });
 });

@@ -205,7 +205,7 @@ function* unequalStates({ node, above, below }: Pair): Generator<string> {
 /** Where two states part, for people. */
 function difference(above: Registers, below: Registers): string {
   const [a, b] = [above, below].map((state) => registersProjection.encode(state) as Record<string, unknown>);
-  for (const part of Object.keys(a ?? {})) {
+  for (const part of new Set(Object.keys({ ...a, ...b }))) {
     const [left, right] = [a?.[part], b?.[part]].map((value) => JSON.stringify(value) ?? "");
     if (left === undefined || right === undefined || left === right) continue;
     let at = 0;

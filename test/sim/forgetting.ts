@@ -4,13 +4,22 @@
  */
 import type { Committer } from "../../core/committer.ts";
 import { TidemarkError } from "../../core/errors.ts";
-import { type Event, type EventId, type Incarnation, type LogId, eventId, sideOf } from "../../core/event.ts";
+import {
+  type Event,
+  type EventId,
+  type Incarnation,
+  type LogId,
+  type Seen,
+  eventId,
+  parseEventId,
+  sideOf,
+} from "../../core/event.ts";
 import type { Log } from "../../core/log.ts";
 import { type RetentionPolicy, ageOf } from "../../core/retention.ts";
 import type { Cluster } from "./cluster.ts";
 import { type Arrived, arrivedOn } from "./disk.ts";
 import type { CloudHost, NodeHost } from "./hosts.ts";
-import { Model } from "./model.ts";
+import { Model, saysEnded } from "./model.ts";
 
 type AnyHost = CloudHost | NodeHost;
 
@@ -159,7 +168,7 @@ function* misjudged({ host, of, policy, before, after, nowMs }: Judged): Generat
     const isDelivered = !isOwn || event.seq <= of.acked(event.origin);
     if (!isDelivered && (log.side === "node" || event.slot === undefined))
       yield `${name} is forgotten, and the other side has not got it`;
-    if (isNeeded(event, [...all.values()].filter(isAged)))
+    if (isNeeded(event, [...all.values()].filter(isAged), after))
       yield `${name} is forgotten, and nothing has replaced it`;
     const thin = log.histories.get(event.origin)?.thin ?? [];
     if (!thin.some(({ from, to }) => from <= event.seq && event.seq <= to))
@@ -174,13 +183,23 @@ function* misjudged({ host, of, policy, before, after, nowMs }: Judged): Generat
   }
 }
 
-/** Marks, ends of lives, and what is the last that its origin said of a life and slot. @param aged past retention */
-function isNeeded(event: Event, aged: readonly Arrived[]): boolean {
+/**
+ * Marks, ends of lives of which something is left or nothing else says that they are over, and what is the last that its
+ * origin said of a life and slot.
+ * @param aged past retention
+ */
+function isNeeded(event: Event, aged: readonly Arrived[], left: readonly Arrived[]): boolean {
   const { origin, seq, key, slot, type, class: of } = event;
-  if (event.deletes === true) return true;
-  if (slot === undefined) return ["origin.opened", "origin.reset", "clock.corrected"].includes(type);
   const life = lifeOf(event);
+  if (event.deletes === true && left.some(({ event: other }) => isUnder(other, life))) return true;
+  if (slot === undefined)
+    return (
+      ["origin.opened", "origin.reset", "clock.corrected", "lives.ended"].includes(type) &&
+      !isSaidAgain(event, aged)
+    );
   return !aged.some(({ event: other }) => {
+    if (saysEnded(other, parseEventId(life) as Seen)) return true;
+    if (event.deletes === true) return false;
     if (other.key !== key || lifeOf(other) !== life) return false;
     if (other.deletes === true && sideOf(other.origin) === "cloud") return true;
     return (
@@ -193,6 +212,16 @@ function isNeeded(event: Event, aged: readonly Arrived[]): boolean {
   });
 }
 
+/** Each `lives.ended` says all that those before it said. */
+function isSaidAgain({ origin, seq, type }: Event, aged: readonly Arrived[]): boolean {
+  const later = aged.filter(({ event }) => event.type === type && event.origin === origin && event.seq > seq);
+  return type === "lives.ended" && later.length > 0;
+}
+
+function isUnder(event: Event, life: EventId): boolean {
+  return event.deletes !== true && event.slot !== undefined && lifeOf(event) === life;
+}
+
 /** A resource without a life begins one, which is called as it. */
 function lifeOf({ life, origin, seq }: Event): EventId {
   return life ?? eventId(origin, seq);
@@ -203,6 +232,8 @@ function shown(model: Model): Map<string, string> {
     event === undefined ? "-" : eventId(event.origin, event.seq);
   const found = new Map<string, string>();
   for (const key of model.keys) {
+    // Of one that is over, nothing need be left.
+    if (model.currentLife(key) === undefined) continue;
     const slots = [...model.slotsOf(key)].sort(([a], [b]) => (a < b ? -1 : 1));
     const held = slots.map(
       ([slot, { cloud, node, winner }]) => `${slot}: ${id(cloud)} ${id(node)} ${id(winner)}`,

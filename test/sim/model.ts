@@ -35,6 +35,7 @@ export class Model {
   readonly #generations = new Map<Incarnation, number>();
   readonly #eras: Era[] = [];
   readonly #resets: Event[] = [];
+  readonly #ended: ((began: At) => boolean)[] = [];
   readonly #lives = new Map<string, ModelLife[]>();
 
   /** @param events each once */
@@ -43,7 +44,7 @@ export class Model {
     const byLife = new Map<string, Event[]>();
     for (const event of events) {
       const life = lifeOf(event);
-      if (life === undefined || this.#isResetAway(originOf(life))) continue;
+      if (life === undefined || this.#isResetAway(originOf(life)) || this.#isEnded(life)) continue;
       const name = `${event.key} ${life}`;
       byLife.set(name, [...(byLife.get(name) ?? []), event]);
     }
@@ -124,7 +125,14 @@ export class Model {
     );
   }
 
-  #takeMark({ type, origin, seq, body }: Event): void {
+  /** Whether it was said to be over for good. */
+  #isEnded(life: EventId): boolean {
+    return this.#ended.some((isOver) => isOver(parse(life)));
+  }
+
+  #takeMark(event: Event): void {
+    const { type, origin, seq, body } = event;
+    if (type === "lives.ended") this.#ended.push((began) => saysEnded(event, began));
     if (type === "origin.reset") this.#resets.push({ origin } as Event);
     if (type === "origin.opened") {
       const { incarnation, generation } = body as { incarnation: Incarnation; generation: number };
@@ -134,6 +142,15 @@ export class Model {
     const { offset, since } = body as { offset: number; since: number };
     this.#eras.push({ origin, seq, offset, since });
   }
+}
+
+/** Whether a `lives.ended` says it of the life that this event began. */
+export function saysEnded({ type, origin, cause, body }: Event, began: At): boolean {
+  if (type !== "lives.ended" || sideOf(origin) !== "cloud" || cause !== undefined) return false;
+  const bounds = (body as Record<Incarnation, readonly number[]>)[began.origin] ?? [];
+  return bounds.some(
+    (from, nth) => nth % 2 === 0 && from <= began.seq && began.seq <= (bounds[nth + 1] ?? 0),
+  );
 }
 
 function sideOf(origin: Incarnation): Side {

@@ -91,7 +91,7 @@ export class Outbox {
     const next = (this.#queue.at(-1)?.position ?? this.#taken) + 1;
     // When it falls behind, the log itself is the queue.
     if (this.#queue.length < queuedEventsMax && events[0]?.position === next) {
-      this.#queue = this.#queue.length === 0 ? [...events] : this.#queue.concat(events);
+      for (const event of events) this.#queue.push(event);
     }
     this.#wake();
   }

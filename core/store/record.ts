@@ -22,6 +22,7 @@ export const recordVersion = 1;
 const headerAt = 3;
 const sealLength = 4;
 const text = new TextEncoder();
+const keyRoom = new Uint8Array(512);
 
 /** @returns new bytes: `bytes` and the seal for that key. */
 export function seal(key: string, bytes: Uint8Array, digest: Digest): Uint8Array {
@@ -35,8 +36,10 @@ export function seal(key: string, bytes: Uint8Array, digest: Digest): Uint8Array
 export function unseal(key: string, sealed: Uint8Array, digest: Digest): Uint8Array | undefined {
   if (sealed.length < sealLength) return undefined;
   const bytes = sealed.subarray(0, -sealLength);
-  const found = viewOf(sealed).getUint32(bytes.length);
-  return found === sealOf(key, bytes, digest) ? bytes : undefined;
+  const seal = sealOf(key, bytes, digest);
+  for (let nth = 0; nth < sealLength; nth += 1)
+    if (sealed[bytes.length + nth] !== byteOf(seal, nth)) return undefined;
+  return bytes;
 }
 
 export function encodeRecord(key: string, stored: StoredSegment, digest: Digest): Uint8Array {
@@ -132,11 +135,23 @@ function runsOfRow([origins, numbers]: readonly unknown[], position: number): Ru
 
 function writeSeal(key: string, sealed: Uint8Array, digest: Digest): void {
   const end = sealed.length - sealLength;
-  viewOf(sealed).setUint32(end, sealOf(key, sealed.subarray(0, end), digest));
+  const seal = sealOf(key, sealed.subarray(0, end), digest);
+  for (let nth = 0; nth < sealLength; nth += 1) sealed[end + nth] = byteOf(seal, nth);
+}
+
+/** A view of each value to read or write one number in would cost more than the number. */
+function byteOf(seal: number, nth: number): number {
+  return (seal >>> (8 * (sealLength - 1 - nth))) & 0xff;
 }
 
 function sealOf(key: string, bytes: Uint8Array, digest: Digest): number {
-  return (digest.crc32(bytes) ^ digest.crc32(text.encode(key))) >>> 0;
+  return digest.crc32(bytes) ^ digest.crc32(keyBytes(key));
+}
+
+/** Good until the next one is asked for: a commit of single events makes three rows of each. */
+function keyBytes(key: string): Uint8Array {
+  const { read, written } = text.encodeInto(key, keyRoom);
+  return read === key.length ? keyRoom.subarray(0, written) : text.encode(key);
 }
 
 function unpackRow(bytes: Uint8Array): readonly unknown[] {

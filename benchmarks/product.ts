@@ -5,7 +5,8 @@ import type { RunningCloud } from "../cloud/cloud-process.ts";
 import { type AdminAccess, readKubeconfig } from "../protocol/adapters/admin-access.ts";
 import { requestJson, requestLines } from "../protocol/adapters/http-client.ts";
 import type { ChangeRow } from "../protocol/rest/device-api.ts";
-import type { StatsRow, VerifyRow } from "../protocol/rest/log-api.ts";
+import type { VerifyRow } from "../protocol/rest/log-api.ts";
+import type { StatusRow } from "../protocol/rest/status-api.ts";
 import { type Child, startChild } from "./child.ts";
 import type { EdgeOptions, FillOptions } from "./product/edge.ts";
 import { openProductLog } from "./product/log.ts";
@@ -45,7 +46,9 @@ class CloudApi {
 
   /** Durable events of the node: every one of them is a report. */
   async stored(): Promise<number> {
-    const { vector } = (await this.#ask(`/tidemark/v1/logs/${node}/stats`)) as StatsRow;
+    // The statistics of a log would count its index, which is as long as what is being waited for.
+    const { nodes } = (await this.#ask("/tidemark/v1/status")) as Pick<StatusRow, "nodes">;
+    const { vector = {} } = nodes.find(({ name }) => name === node) ?? {};
     let count = 0;
     for (const [origin, seq] of Object.entries(vector)) if (origin.startsWith("n")) count += seq;
     return count;

@@ -4,19 +4,10 @@ import { Level } from "level";
 import { encodeEvent } from "../core/codec.ts";
 import { serve } from "./child.ts";
 import { TwinEvents } from "./twin-events.ts";
-import {
-  type Fill,
-  type Filled,
-  fill,
-  lives,
-  openTwinLog,
-  settle,
-  sizeOf,
-  writtenBytes,
-} from "./twin-log.ts";
+import { type Fill, type Sized, fill, lives, openTwinLog, settle, sizeOf, writtenBytes } from "./twin-log.ts";
 
 /** Merges what was filled before. */
-async function mergeOnly({ directory }: Fill): Promise<Filled> {
+async function mergeOnly({ directory }: Fill): Promise<Sized> {
   const { log, merging, close } = await openTwinLog(directory, { syncs: false });
   const before = writtenBytes();
   const began = performance.now();
@@ -26,16 +17,15 @@ async function mergeOnly({ directory }: Fill): Promise<Filled> {
   await close();
   await settle(directory);
   const diskBytes = sizeOf(directory);
-  return { diskBytes, eventBytes: 0, writtenBytes: writtenBytes() - before, appendRate: 0, mergeMs };
+  return { diskBytes, eventBytes: 0, writtenBytes: writtenBytes() - before, mergeMs };
 }
 
 /** The same events, 256 KiB at a time, as compressed values of a LevelDB, and nothing else. */
-async function fillRaw({ directory, events }: Fill): Promise<Filled> {
+async function fillRaw({ directory, events }: Fill): Promise<Sized> {
   const source = new TwinEvents(lives);
   const database = new Level<string, Uint8Array>(directory, { valueEncoding: "view" });
   await database.open();
   const before = writtenBytes();
-  const began = performance.now();
   let eventBytes = 0;
   let packingMs = 0;
   let waiting: Uint8Array[] = [];
@@ -58,11 +48,10 @@ async function fillRaw({ directory, events }: Fill): Promise<Filled> {
     if (bytes >= 256 * 1024) await put(seq);
   }
   await put(events + 1);
-  const appendRate = events / ((performance.now() - began) / 1000);
   await database.close();
   await settle(directory);
   const diskBytes = sizeOf(directory);
-  return { diskBytes, eventBytes, writtenBytes: writtenBytes() - before, appendRate, mergeMs: packingMs };
+  return { diskBytes, eventBytes, writtenBytes: writtenBytes() - before, mergeMs: packingMs };
 }
 
 serve({ fill, fillRaw, mergeOnly });

@@ -1,6 +1,6 @@
 import { inChild } from "./child.ts";
 import type { Case, Question, Setting } from "./harness.ts";
-import type { Fill, Filled } from "./twin-log.ts";
+import type { Fill, Filled, Sized } from "./twin-log.ts";
 
 const program = new URL("merge-run.js", import.meta.url);
 
@@ -23,17 +23,17 @@ function sizeCase(batch: number, quick: boolean): Case {
       inChild(program, async (child) => {
         const { side } = subject;
         const fill = { ...fillOf(setting, events, batch), merges: side !== "product" };
-        const filled = await child.ask<Filled>(side === "raw" ? "fillRaw" : "fill", fill);
+        const filled = await child.ask<Sized>(side === "raw" ? "fillRaw" : "fill", fill);
         if (side === "raw") return figuresOf(filled, events);
         // Merged by itself, so that how fast that goes is not how fast events came.
-        const merged = await child.ask<Filled>("mergeOnly", fill);
+        const merged = await child.ask<Sized>("mergeOnly", fill);
         const writtenBytes = filled.writtenBytes + merged.writtenBytes;
         return figuresOf({ ...merged, eventBytes: filled.eventBytes, writtenBytes }, events);
       }),
   };
 }
 
-function figuresOf({ diskBytes, eventBytes, writtenBytes, mergeMs }: Filled, events: number): number[] {
+function figuresOf({ diskBytes, eventBytes, writtenBytes, mergeMs }: Sized, events: number): number[] {
   return [diskBytes / events, writtenBytes / eventBytes, eventBytes / 1e6 / (mergeMs / 1000)];
 }
 
@@ -43,11 +43,17 @@ function costCase(batch: number, quick: boolean): Case {
   const events = (quick ? 1000 : 5000) * Math.max(10, batch);
   return {
     title: name,
-    quantities: [{ name, unit: "events/s", target: { of: "ratio", at: "least", bound: 0.8 } }],
+    quantities: [
+      { name, unit: "events/s", target: { of: "ratio", at: "least", bound: 0.8 } },
+      { name: `${name}.written`, unit: "times" },
+      { name: `${name}.synced`, unit: "times" },
+    ],
     measure: ({ side }, setting) =>
       inChild(program, async (child) => {
         const fill = { ...fillOf(setting, events, batch), merges: side === "product", syncs: true };
-        return [(await child.ask<Filled>("fill", fill)).appendRate];
+        const filled = await child.ask<Filled>("fill", fill);
+        const { appendRate, eventBytes, writtenBytes, syncedBytes } = filled;
+        return [appendRate, writtenBytes / eventBytes, syncedBytes / eventBytes];
       }),
   };
 }

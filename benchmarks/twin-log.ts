@@ -33,16 +33,22 @@ export interface Fill {
   readonly syncs: boolean;
 }
 
-export interface Filled {
+export interface Sized {
   /** Of the files, once the store was closed. */
   readonly diskBytes: number;
   /** Of the events alone. */
   readonly eventBytes: number;
-  /** What went to the disk meanwhile. */
+  /** What was written meanwhile. */
   readonly writtenBytes: number;
-  /** Events a second: appended, and merged after. */
-  readonly appendRate: number;
+  /** How long merging took, of what was not merged as it came. */
   readonly mergeMs: number;
+}
+
+export interface Filled extends Sized {
+  /** What the kernel had to bring to the disk. */
+  readonly syncedBytes: number;
+  /** Events a second. */
+  readonly appendRate: number;
 }
 
 export interface TwinLog {
@@ -99,6 +105,7 @@ export async function fill({ directory, events, batch, merges, syncs }: Fill): P
   const { log, merging, close } = await openTwinLog(directory, { syncs, clock: () => source.time });
   await receiveDevices(log, source.time);
   const before = writtenBytes();
+  const syncedBefore = syncedBytes();
   if (merges) merging.add(log);
   const began = performance.now();
   let eventBytes = 0;
@@ -119,6 +126,7 @@ export async function fill({ directory, events, batch, merges, syncs }: Fill): P
     diskBytes: sizeOf(directory),
     eventBytes: (eventBytes / measured) * events,
     writtenBytes: writtenBytes() - before,
+    syncedBytes: syncedBytes() - syncedBefore,
     appendRate,
     mergeMs,
   };
@@ -148,6 +156,15 @@ export function sizeOf(directory: string): number {
 
 /** By this process, as the kernel counts: what was written and then deleted before it reached the disk counts too. */
 export function writtenBytes(): number {
-  const [, bytes] = /^wchar: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8")) ?? [];
+  return ofKernel("wchar");
+}
+
+/** In whole pages: one that is synced half full, and then filled, counts twice. */
+export function syncedBytes(): number {
+  return ofKernel("write_bytes");
+}
+
+function ofKernel(count: string): number {
+  const [, bytes] = new RegExp(`^${count}: (\\d+)$`, "m").exec(readFileSync("/proc/self/io", "utf8")) ?? [];
   return Number(bytes ?? Number.NaN);
 }

@@ -64,6 +64,8 @@ export class ConflictReactor {
     const records = (this.#records ??= new ConflictRecords(this.#replica));
     const drafts: { readonly pair: string; readonly draft: Draft }[] = [];
     for (const event of events) {
+      // A day of reports has none: they are passed over without a promise for each.
+      if (event.type !== twinDesired) continue;
       const found = await this.#conflictOf(event);
       if (found === undefined || (await records.has(found))) continue;
       drafts.push({ pair: pairOf(found), draft: conflictDraft(this.#replica.registers, found, idOf(event)) });
@@ -78,7 +80,7 @@ export class ConflictReactor {
   }
 
   async #conflictOf(event: Event): Promise<Contenders | undefined> {
-    if (event.type !== twinDesired || event.life === undefined || event.slot === undefined) return undefined;
+    if (event.life === undefined || event.slot === undefined) return undefined;
     const { registers } = this.#replica;
     const register = registers.objects.get(event.key)?.get(event.life)?.slots.get(event.slot);
     const side = sideOf(event.origin);

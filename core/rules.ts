@@ -122,7 +122,9 @@ function skippedName(log: LogId): string {
 async function derivedNames(store: Store, log: LogId, removed: readonly Range[]): Promise<string[]> {
   const checkpoints = await store.names(checkpointPrefix(log));
   const names = checkpoints.filter((name) => !isBeginning(name, log, removed));
-  for (const prefix of [...historyPrefixes(log), mergedName(log)]) names.push(...(await store.names(prefix)));
+  // A long log's index has more names than a call takes arguments.
+  for (const prefix of [...historyPrefixes(log), mergedName(log)])
+    for (const name of await store.names(prefix)) names.push(name);
   return names;
 }
 

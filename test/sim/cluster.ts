@@ -5,9 +5,10 @@ import type { MergingPace } from "../../core/merging.ts";
 import { generationOf } from "../../core/generations.ts";
 import { type Registers, registersProjection } from "../../core/registers.ts";
 import type { RetentionPolicy } from "../../core/retention.ts";
+import type { ForgettingPace } from "../../core/forgetting.ts";
 import { MemoryDisk } from "../../core/store/memory.ts";
 import { eventsOn } from "./disk.ts";
-import { Forgetting } from "./forgetting.ts";
+import { ForgettingJudge } from "./forgetting.ts";
 import { CloudHost, NodeHost } from "./hosts.ts";
 import { Ledger } from "./ledger.ts";
 import { Network, goodLine } from "./network.ts";
@@ -39,7 +40,8 @@ export class Cluster {
   readonly clones: NodeHost[] = [];
   readonly ledger: Ledger = new Ledger();
   readonly sightings: Sightings = new Sightings();
-  readonly forgetting: Forgetting;
+  readonly pace: ForgettingPace;
+  readonly forgetting: ForgettingJudge;
   /** Device names. */
   readonly devices: readonly string[];
   /** Machines whose disk was damaged in a way that leaves a trace in `log verify` for good. */
@@ -55,7 +57,9 @@ export class Cluster {
   ) {
     this.world = world;
     this.releases = releases;
-    this.forgetting = new Forgetting(this, retention);
+    // It forgets when it is told to.
+    this.pace = { policy: retention, everyMs: 1e12, runBytes: 4000 };
+    this.forgetting = new ForgettingJudge(this, retention);
     this.merging = merging;
     this.network = new Network(world);
     this.cloud = new CloudHost(this);

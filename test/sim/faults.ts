@@ -228,13 +228,14 @@ export class Faults {
     this.#restart(host);
   }
 
-  /** What is not in a snapshot yet is not forgotten: often the machine is started anew before. */
+  /** What is not in a snapshot yet is not forgotten: often the machine takes one first, or is started anew. */
   async #forget(host: AnyHost): Promise<void> {
     if (this.#random.chance(0.3)) {
       await host.stop();
       this.#restart(host);
     }
-    this.#until(this.#random.between(0, 3000), () => void this.#cluster.forgetting.pass(host));
+    const isFresh = this.#random.chance(0.7);
+    this.#until(this.#random.between(0, 3000), () => void this.#cluster.forgetting.pass(host, isFresh));
   }
 
   #backUp(host: AnyHost): void {

@@ -2,16 +2,13 @@
  * Forgets, at any moment and on any machine, what retention lets go; and judges each pass from outside, by the events
  * that were on the disk before and are there after it.
  */
-import type { Committer } from "../../core/committer.ts";
-import { TidemarkError } from "../../core/errors.ts";
 import {
   type Event,
   type EventId,
   type Incarnation,
   type LogId,
-  type Seen,
+  clusterLog,
   eventId,
-  parseEventId,
   sideOf,
 } from "../../core/event.ts";
 import type { Log } from "../../core/log.ts";
@@ -19,91 +16,118 @@ import { type RetentionPolicy, ageOf } from "../../core/retention.ts";
 import type { Cluster } from "./cluster.ts";
 import { type Arrived, arrivedOn } from "./disk.ts";
 import type { CloudHost, NodeHost } from "./hosts.ts";
-import { Model, saysEnded } from "./model.ts";
+import { Model } from "./model.ts";
 
 type AnyHost = CloudHost | NodeHost;
 
 /** A log of a machine, and how far the other side has what this one wrote. */
-export interface Forgettable {
+export interface ReplicaOf {
   readonly log: Log;
-  readonly acked: (origin: Incarnation) => number;
+  readonly acked: ReadonlyMap<Incarnation, number>;
 }
 
 /** What a pass is judged by. */
 interface Judged {
-  readonly host: AnyHost;
-  readonly of: Forgettable;
-  readonly policy: RetentionPolicy;
+  readonly host: string;
+  readonly log: Log;
   readonly before: readonly Arrived[];
   readonly after: readonly Arrived[];
   /** Wall clock, at the latest. */
   readonly nowMs: number;
 }
 
-export class Forgetting {
+export class ForgettingJudge {
   readonly #cluster: Cluster;
   readonly #policy: RetentionPolicy;
-  readonly #busy = new Set<AnyHost>();
+  /** Of which process a pass goes on. */
+  readonly #busy = new Map<AnyHost, number>();
   /** Events that a disk has held, by log; undefined: two that were called the same. */
   readonly #known = new Map<LogId, Map<EventId, Event | undefined>>();
   /** Where the cloud had them. */
   readonly #positions = new Map<LogId, Map<EventId, number>>();
+  /** How far each origin was ever said to be on the other side. */
+  readonly #acked = new Map<Incarnation, number>();
 
   constructor(cluster: Cluster, policy: RetentionPolicy) {
     this.#cluster = cluster;
     this.#policy = policy;
   }
 
-  /** A whole pass over each log of a machine, one after the other. Where its process ends, so does this. */
-  async pass(host: AnyHost): Promise<void> {
-    if (this.#busy.has(host)) return;
-    this.#busy.add(host);
-    const { starts } = host;
-    void this.#passes(host).finally(() => this.#busy.delete(host));
-    // A process that is gone answers no more.
-    this.#cluster.world.after(60_000, () => {
-      if (host.starts !== starts) this.#busy.delete(host);
-    });
-  }
-
-  async #passes(host: AnyHost): Promise<void> {
-    const committer = host.newCommitter();
-    if (committer === undefined) return;
-    try {
-      for (const each of host.forgettable()) await this.#forget(host, each, committer);
-    } catch (error) {
-      if (!(error instanceof TidemarkError)) throw error;
+  /** Notes what was acked by now. To be called again and again. */
+  noteAcks(): void {
+    for (const { acked } of this.#cluster.hosts.flatMap((host) => host.replicas())) {
+      for (const [origin, seq] of acked) this.#acked.set(origin, Math.max(seq, this.#acked.get(origin) ?? 0));
     }
   }
 
-  async #forget(host: AnyHost, of: Forgettable, committer: Committer): Promise<void> {
-    const { runs, clock } = host;
-    const { world, releases } = this.#cluster;
-    if (runs === undefined) return;
-    const policy = this.#policy;
-    const compactor = new runs.Compactor({
-      log: of.log,
-      committer,
-      demand: () => ({ ages: policy, undelivered: false }),
-      acked: of.acked,
-      now: () => clock.now(),
-      runBytes: 4000,
-    });
-    const read = (): Promise<Arrived[]> => arrivedOn(host.disk.snapshot(), of.log.id, releases.late);
-    const before = await read();
-    this.#note(of.log, before);
-    let nowMs = clock.now();
-    try {
-      while (await compactor.slice()) nowMs = Math.max(nowMs, clock.now());
-    } finally {
-      compactor.close();
+  /** A whole pass over all logs of a machine. Where its process ends, so does this. */
+  async pass(host: AnyHost, fromSnapshot: boolean): Promise<void> {
+    const { product, starts, clock } = host;
+    if (product === undefined || this.#busy.get(host) === starts) return;
+    this.#busy.set(host, starts);
+    if (fromSnapshot) for (const { log } of host.replicas()) if (log.isOpen) log.snapshot();
+    const logs = host.replicas().map(({ log }) => log);
+    const before = await this.#readAll(host, logs);
+    for (const log of logs) this.#note(log, before.get(log) ?? []);
+    const beganMs = clock.now();
+    await product.forgetting.forgetAll();
+    const nowMs = Math.max(beganMs, clock.now());
+    const after = await this.#readAll(host, logs);
+    this.noteAcks();
+    this.#busy.delete(host);
+    for (const log of logs) {
+      const judged = {
+        host: host.name,
+        log,
+        before: before.get(log) ?? [],
+        after: after.get(log) ?? [],
+        nowMs,
+      };
+      for (const wrong of this.#misjudged(judged)) this.#cluster.world.fail("forgotten", wrong);
     }
-    const after = await read();
-    const gone =
-      before.length - after.filter(({ event }) => before.some((each) => isSame(each.event, event))).length;
-    if (gone > 0) world.note(`${host.name} has forgotten ${gone} events of ${of.log.id}`);
-    nowMs = Math.max(nowMs, clock.now());
-    for (const wrong of misjudged({ host, of, policy, before, after, nowMs })) world.fail("forgotten", wrong);
+  }
+
+  async #readAll({ disk }: AnyHost, logs: readonly Log[]): Promise<Map<Log, Arrived[]>> {
+    const snapshot = disk.snapshot();
+    const found = new Map<Log, Arrived[]>();
+    for (const log of logs) found.set(log, await arrivedOn(snapshot, log.id, this.#cluster.releases.late));
+    return found;
+  }
+
+  /** What was let go and should not have been; and what the log makes of the rest, where that is not what it was. */
+  *#misjudged(judged: Judged): Generator<string> {
+    const { host, log, before, after, nowMs } = judged;
+    const left = new Set(after.map(({ event }) => idOf(event)));
+    const gone = before.filter(({ event }) => !left.has(idOf(event)));
+    if (gone.length === 0) return;
+    this.#cluster.world.note(`${host} has forgotten ${gone.length} events of ${log.id}`);
+    const all = [...new Map([...before, ...after].map((each) => [idOf(each.event), each])).values()];
+    const aged = all.filter((each) => this.#isAged(each, nowMs));
+    for (const each of gone) {
+      const { event } = each;
+      const name = `${host}: ${log.id}: ${idOf(event)}, ${event.type}, is forgotten, and`;
+      if (!aged.includes(each)) yield `${name} is not past retention`;
+      if (!this.#isDelivered(event, log)) yield `${name} the other side has not got it`;
+      if (isNeeded(event, aged)) yield `${name} nothing has replaced it`;
+      const thin = log.histories.get(event.origin)?.thin ?? [];
+      if (!thin.some(({ from, to }) => from <= event.seq && event.seq <= to))
+        yield `${name} the past is said to be whole there`;
+    }
+    const [was, is] = [all, after].map((some) => shown(new Model(some.map(({ event }) => event))));
+    for (const key of new Set([...(was?.keys() ?? []), ...(is?.keys() ?? [])])) {
+      if (was?.get(key) !== is?.get(key))
+        yield `${host}: ${log.id}: of ${key} there was ${was?.get(key)}, and after forgetting ${is?.get(key)}`;
+    }
+  }
+
+  #isAged({ event, arrived }: Arrived, nowMs: number): boolean {
+    return ageOf(arrived, nowMs) >= this.#policy[event.class];
+  }
+
+  /** What the cloud says of a slot may go before it is sent: the node needs the latest. */
+  #isDelivered({ origin, seq, slot }: Event, { id, side }: Log): boolean {
+    const isFree = sideOf(origin) !== side || id === clusterLog || (side === "cloud" && slot !== undefined);
+    return isFree || seq <= (this.#acked.get(origin) ?? 0);
   }
 
   #note({ id: log, side }: Log, held: readonly Arrived[]): void {
@@ -145,61 +169,22 @@ export class Forgetting {
   }
 }
 
+function idOf({ origin, seq }: Event): EventId {
+  return eventId(origin, seq);
+}
+
 function isSame(a: Event, b: Event): boolean {
   if (a.origin !== b.origin || a.seq !== b.seq) return false;
   return a.time === b.time && a.type === b.type && JSON.stringify(a.body) === JSON.stringify(b.body);
 }
 
-/** What was let go and should not have been; and what the log makes of the rest, where that is not what it was. */
-function* misjudged({ host, of, policy, before, after, nowMs }: Judged): Generator<string> {
-  const { log } = of;
-  const left = new Set(after.map(({ event }) => eventId(event.origin, event.seq)));
-  const all = new Map(
-    [...before, ...after].map((each) => [eventId(each.event.origin, each.event.seq), each]),
-  );
-  const isAged = ({ event, arrived }: Arrived): boolean => ageOf(arrived, nowMs) >= policy[event.class];
-  for (const gone of before) {
-    const { event } = gone;
-    const id = eventId(event.origin, event.seq);
-    if (left.has(id)) continue;
-    const name = `${host.name}: ${log.id}: ${id}, ${event.type},`;
-    if (!isAged(gone)) yield `${name} is forgotten, and is not past retention`;
-    const isOwn = sideOf(event.origin) === log.side;
-    const isDelivered = !isOwn || event.seq <= of.acked(event.origin);
-    if (!isDelivered && (log.side === "node" || event.slot === undefined))
-      yield `${name} is forgotten, and the other side has not got it`;
-    if (isNeeded(event, [...all.values()].filter(isAged), after))
-      yield `${name} is forgotten, and nothing has replaced it`;
-    const thin = log.histories.get(event.origin)?.thin ?? [];
-    if (!thin.some(({ from, to }) => from <= event.seq && event.seq <= to))
-      yield `${name} is forgotten, and the past is said to be whole there`;
-  }
-  const [whole, rest] = [[...all.values()], after].map((some) => new Model(some.map(({ event }) => event)));
-  if (whole === undefined || rest === undefined) return;
-  const [was, is] = [whole, rest].map(shown);
-  for (const key of new Set([...(was?.keys() ?? []), ...(is?.keys() ?? [])])) {
-    if (was?.get(key) !== is?.get(key))
-      yield `${host.name}: ${log.id}: of ${key} there was ${was?.get(key)}, and after forgetting ${is?.get(key)}`;
-  }
-}
-
-/**
- * Marks, ends of lives of which something is left or nothing else says that they are over, and what is the last that its
- * origin said of a life and slot.
- * @param aged past retention
- */
-function isNeeded(event: Event, aged: readonly Arrived[], left: readonly Arrived[]): boolean {
+/** Marks, ends of lives, and what is the last that its origin said of a life and slot. @param aged past retention */
+function isNeeded(event: Event, aged: readonly Arrived[]): boolean {
   const { origin, seq, key, slot, type, class: of } = event;
+  if (event.deletes === true) return true;
+  if (slot === undefined) return ["origin.opened", "origin.reset", "clock.corrected"].includes(type);
   const life = lifeOf(event);
-  if (event.deletes === true && left.some(({ event: other }) => isUnder(other, life))) return true;
-  if (slot === undefined)
-    return (
-      ["origin.opened", "origin.reset", "clock.corrected", "lives.ended"].includes(type) &&
-      !isSaidAgain(event, aged)
-    );
   return !aged.some(({ event: other }) => {
-    if (saysEnded(other, parseEventId(life) as Seen)) return true;
-    if (event.deletes === true) return false;
     if (other.key !== key || lifeOf(other) !== life) return false;
     if (other.deletes === true && sideOf(other.origin) === "cloud") return true;
     return (
@@ -212,16 +197,6 @@ function isNeeded(event: Event, aged: readonly Arrived[], left: readonly Arrived
   });
 }
 
-/** Each `lives.ended` says all that those before it said. */
-function isSaidAgain({ origin, seq, type }: Event, aged: readonly Arrived[]): boolean {
-  const later = aged.filter(({ event }) => event.type === type && event.origin === origin && event.seq > seq);
-  return type === "lives.ended" && later.length > 0;
-}
-
-function isUnder(event: Event, life: EventId): boolean {
-  return event.deletes !== true && event.slot !== undefined && lifeOf(event) === life;
-}
-
 /** A resource without a life begins one, which is called as it. */
 function lifeOf({ life, origin, seq }: Event): EventId {
   return life ?? eventId(origin, seq);
@@ -232,8 +207,6 @@ function shown(model: Model): Map<string, string> {
     event === undefined ? "-" : eventId(event.origin, event.seq);
   const found = new Map<string, string>();
   for (const key of model.keys) {
-    // Of one that is over, nothing need be left.
-    if (model.currentLife(key) === undefined) continue;
     const slots = [...model.slotsOf(key)].sort(([a], [b]) => (a < b ? -1 : 1));
     const held = slots.map(
       ([slot, { cloud, node, winner }]) => `${slot}: ${id(cloud)} ${id(node)} ${id(winner)}`,

@@ -1,9 +1,8 @@
 /** A machine: a disk and a clock that outlive the processes that run on it, one at a time. */
-import type { Committer } from "../../core/committer.ts";
 import { hasCode, messageOf } from "../../core/errors.ts";
 import { type CrashFate, MemoryDisk } from "../../core/store/memory.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
-import type { Forgettable } from "./forgetting.ts";
+import type { ReplicaOf } from "./forgetting.ts";
 import type { Network } from "./network.ts";
 import { SlowStore } from "./slow-store.ts";
 import type { Meeting, Release } from "./versions.ts";
@@ -72,16 +71,8 @@ export abstract class Host<Product extends Closable> {
     return this.product === undefined ? undefined : this.#running?.release;
   }
 
-  /** For what is done to the logs of the process that is up, beside what it does itself. */
-  newCommitter(): Committer | undefined {
-    const { runs } = this;
-    const running = this.#running;
-    if (runs === undefined || running === undefined) return undefined;
-    return new runs.Committer(running.store, running.environment.timers);
-  }
-
   /** The logs of the process that is up. */
-  abstract forgettable(): readonly Forgettable[];
+  abstract replicas(): readonly ReplicaOf[];
 
   get isDown(): boolean {
     return this.#running === undefined;

@@ -1,11 +1,11 @@
 /** The two kinds of machines: the cloud's, and a node's. */
 import type { Cloud } from "../../cloud/cloud.ts";
-import type { Incarnation } from "../../core/event.ts";
+import type { ForgettingPace } from "../../core/forgetting.ts";
 import type { Edge } from "../../edge/edge.ts";
 import { brotli } from "../../protocol/adapters/brotli.ts";
 import type { MergingPace } from "../../core/merging.ts";
 import type { DeviceBus } from "../../edge/device-twin-port.ts";
-import type { Forgettable } from "./forgetting.ts";
+import type { ReplicaOf } from "./forgetting.ts";
 import { Host, type HostOptions, type Running } from "./host.ts";
 import type { Seeded } from "./random.ts";
 import type { Sightings } from "./sightings.ts";
@@ -14,6 +14,7 @@ import type { Sightings } from "./sightings.ts";
 export interface Surroundings extends HostOptions {
   readonly sightings: Sightings;
   readonly merging: MergingPace;
+  readonly pace: ForgettingPace;
 }
 
 export class CloudHost extends Host<Cloud> {
@@ -23,22 +24,23 @@ export class CloudHost extends Host<Cloud> {
 
   readonly #merging: MergingPace;
 
+  readonly #pace: ForgettingPace;
+
   constructor(surroundings: Surroundings) {
-    const { world, sightings, merging } = surroundings;
+    const { world, sightings, merging, pace } = surroundings;
     super("cloud", surroundings);
     this.#merging = merging;
+    this.#pace = pace;
     this.#sightings = sightings;
     this.macKey = world.random.bytes(32);
   }
 
-  forgettable(): readonly Forgettable[] {
+  replicas(): readonly ReplicaOf[] {
     const { product: cloud } = this;
     if (cloud === undefined) return [];
-    const nodes = [...cloud.nodes].map(([node, log]) => ({
-      log,
-      acked: (origin: Incarnation) => cloud.hub.link(node)?.acked.get(origin) ?? 0,
-    }));
-    return [{ log: cloud.cluster, acked: () => Number.POSITIVE_INFINITY }, ...nodes];
+    const acked = (node: string): ReplicaOf["acked"] => cloud.hub.link(node)?.acked ?? new Map();
+    const nodes = [...cloud.nodes].map(([node, log]) => ({ log, acked: acked(node) }));
+    return [{ log: cloud.cluster, acked: new Map() }, ...nodes];
   }
 
   protected async open({ release, environment, store }: Running<Cloud>, failed: () => void): Promise<Cloud> {
@@ -49,6 +51,7 @@ export class CloudHost extends Host<Cloud> {
       product: "sim",
       compressor: brotli,
       merging: this.#merging,
+      forgetting: this.#pace,
       onFailure: failed,
     });
     cloud.onNode((_, log) => {
@@ -106,10 +109,13 @@ export class NodeHost extends Host<Edge> {
 
   readonly #merging: MergingPace;
 
+  readonly #pace: ForgettingPace;
+
   constructor(name: string, node: string, surroundings: Surroundings) {
-    const { sightings, merging } = surroundings;
+    const { sightings, merging, pace } = surroundings;
     super(name, surroundings);
     this.#merging = merging;
+    this.#pace = pace;
     this.node = node;
     this.#sightings = sightings;
     this.bus = new SimBus(this.world.random.fork(), (eventId) => this.refused.add(eventId));
@@ -119,10 +125,9 @@ export class NodeHost extends Host<Edge> {
     return this.#durable.has(value);
   }
 
-  forgettable(): readonly Forgettable[] {
+  replicas(): readonly ReplicaOf[] {
     const { product: edge } = this;
-    if (edge === undefined) return [];
-    return [{ log: edge.log, acked: (origin) => edge.hub.link.acked.get(origin) ?? 0 }];
+    return edge === undefined ? [] : [{ log: edge.log, acked: edge.hub.link.acked }];
   }
 
   protected async open({ release, environment, store }: Running<Edge>, failed: () => void): Promise<Edge> {
@@ -137,6 +142,7 @@ export class NodeHost extends Host<Edge> {
       product: "sim",
       compressor: brotli,
       merging: this.#merging,
+      forgetting: this.#pace,
       onFailure: failed,
     });
     this.#sightings.watch(edge.log, environment.clock);

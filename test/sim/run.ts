@@ -65,6 +65,7 @@ function watchAcks(cluster: Cluster): void {
   const { world } = cluster;
   world.after(25, () => {
     for (const ack of falseAcks(cluster)) world.fail("ack", ack);
+    cluster.forgetting.noteAcks();
     watchAcks(cluster);
   });
 }

@@ -4,8 +4,6 @@
  */
 import { register } from "node:module";
 import { Cloud } from "../../cloud/cloud.ts";
-import { Committer } from "../../core/committer.ts";
-import { Compactor } from "../../core/compactor.ts";
 import { keptOf } from "../../core/cover.ts";
 import type { Draft } from "../../core/event.ts";
 import { stateOfSide } from "../../core/history-read.ts";
@@ -30,8 +28,6 @@ export interface Release {
   readonly readableEvents: typeof readableEvents;
   readonly keptOf: typeof keptOf;
   readonly stateOfSide: typeof stateOfSide;
-  readonly Committer: typeof Committer;
-  readonly Compactor: typeof Compactor;
 }
 
 type Modules = Omit<Release, "version" | "openCloud" | "openEdge"> & {
@@ -64,8 +60,6 @@ const present: Release = releaseFrom("present", {
   readableEvents,
   keptOf,
   stateOfSide,
-  Committer,
-  Compactor,
 });
 
 export const presentRelease: Meeting<Release> = { early: present, late: present };
@@ -183,8 +177,6 @@ async function load(version: VersionName): Promise<Release> {
   );
   const cover: Pick<Modules, "keptOf"> = await import(`${core}/cover.js?version=${version}`);
   const past: Pick<Modules, "stateOfSide"> = await import(`${core}/history-read.js?version=${version}`);
-  const compactor: Pick<Modules, "Compactor"> = await import(`${core}/compactor.js?version=${version}`);
-  const committer: Pick<Modules, "Committer"> = await import(`${core}/committer.js?version=${version}`);
   return releaseFrom(version, {
     ...cloud,
     ...edge,
@@ -192,7 +184,5 @@ async function load(version: VersionName): Promise<Release> {
     ...replay,
     ...cover,
     ...past,
-    ...compactor,
-    ...committer,
   });
 }

@@ -11,6 +11,7 @@ import {
   type Ref,
   type Span,
   addRef,
+  anyHistoryPrefix,
   copyOf,
   decodeEntry,
   decodeGaps,
@@ -69,6 +70,11 @@ export class HistoryIndex implements MergeIndex {
     this.#log = log;
     this.#store = log.stored.store;
     this.#recent = recent;
+    // What was appended again under another name is not what the index goes on from.
+    log.onReset(() => {
+      const prefix = anyHistoryPrefix(log.id);
+      for (const name of recent.keys()) if (name.startsWith(prefix)) recent.delete(name);
+    });
   }
 
   /** Indexes for all logs of a process. */

@@ -8,6 +8,7 @@
 import { encodeIdentity, identityName } from "./checkpoint.ts";
 import type { Draft, Event, EventId, Incarnation } from "./event.ts";
 import { eventId } from "./event.ts";
+import { cutHistory } from "./history-cut.ts";
 import type { LogOptions } from "./log-options.ts";
 import { type LogState, dropCheckpoints } from "./log-open.ts";
 import { beginsLife } from "./registers.ts";
@@ -27,6 +28,7 @@ export async function moveTail(options: LogOptions, state: LogState, stage: Stag
   // Snapshots hold what is about to be taken out.
   committer.put(identityName(id), encodeIdentity(state.identity));
   await dropCheckpoints(options);
+  await cutHistory(committer, id, moving.origin, moving.after);
   const renamed = await renamedBefore(options, state.identity.live, moving.origin);
   for (let next = moving.after + 1; ;) {
     const records = await store.readOrigin(id, moving.origin, next, moveBytes);

@@ -2,6 +2,9 @@ import * as fc from "fast-check";
 import t from "tap";
 import { maxEventBytes } from "../../core/codec.ts";
 import { type Event, type EventId, type Incarnation, eventId } from "../../core/event.ts";
+import { HistoryIndex } from "../../core/history-index.ts";
+import { stateOfSide } from "../../core/history-read.ts";
+import { Merging } from "../../core/merging.ts";
 import { currentLife } from "../../core/registers.ts";
 import type { CrashFate, DiskSnapshot } from "../../core/store/memory.ts";
 import {
@@ -69,6 +72,38 @@ async function parted(options: { readonly checkpointEvery?: number } = {}): Prom
   await node.append(said("4'"), reported("5'", life, "humidity"));
   return { cloud, node, life, old };
 }
+
+/** Puts all there is into blocks, and into the history index. */
+async function mergeAll({ committer, world, log }: Site): Promise<void> {
+  const indexOf = HistoryIndex.forAll();
+  const merging = new Merging({ committer, environment: world.environment, blockBytes: 300, indexOf });
+  merging.add(log);
+  await world.run(merging.mergeAll());
+  await world.run(merging.close());
+}
+
+t.test(
+  "the history index forgets what was appended again, and learns what others hold in its place",
+  async (t) => {
+    for (const restarts of [false, true]) {
+      const { cloud, node, old } = await parted();
+      await mergeAll(node);
+      await node.world.run(node.log.reincarnate(2));
+      if (restarts) await node.restart();
+      await open(cloud, node.log.incarnation, 2, old);
+      await meet(cloud, node);
+      await mergeAll(node);
+      const cut = { origin: old, seq: node.log.histories.get(old)?.end ?? 0 };
+      t.equal(cut.seq, 4);
+      const then = await node.world.run(stateOfSide(node.log, thermo, "node", cut));
+      t.strictSame(texts(then), [["3"]]);
+      const end = node.log.histories.get(node.log.incarnation)?.end ?? 0;
+      const now = { origin: node.log.incarnation, seq: end };
+      const latest = await node.world.run(stateOfSide(node.log, thermo, "node", now));
+      t.strictSame(texts(latest.filter(({ origin }) => origin !== old)), [["3'"], ["5'"]]);
+    }
+  },
+);
 
 function isOf(origin: Incarnation): (event: Event) => boolean {
   return (event) => event.origin === origin;

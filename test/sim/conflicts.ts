@@ -29,8 +29,9 @@ interface Pair {
 /** @param events the cloud's replica, in order of position */
 export function* wrongConflicts({ node, above }: Pair, events: readonly Event[]): Generator<string> {
   const { generations } = above.registers;
-  const origins = new Set(events.map(({ origin }) => origin));
-  // A cloud that was put back has forgotten what it recorded, and may do so again before it gets that back.
+  const origins = new Set([...generations.keys(), ...events.map(({ origin }) => origin)]);
+  // A cloud that was put back has forgotten what it recorded, and may do so again before it gets that back. So does one
+  // that had to go on under another name: what it had said before has other names too.
   const isPutBack = [...origins].filter((origin) => sideOf(origin) === "cloud").length > 1;
   const made = new Map<string, number>();
   for (const { type, body } of events) {

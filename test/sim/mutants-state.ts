@@ -199,4 +199,98 @@ const conflicts: readonly Mutant[] = [
   ),
 ];
 
-export const stateMutants: readonly Mutant[] = [...folds, ...twins, ...conflicts];
+const policies: readonly Mutant[] = [
+  broken(
+    "a policy for one property counts for all",
+    "protocol/devices/conflict-policy.ts",
+    "const policy = byProperty.get(property) ?? others;",
+    "const policy = others ?? byProperty.get(property);",
+  ),
+  broken(
+    "what a model says of conflicts goes before what the device says",
+    "protocol/devices/declaration.ts",
+    "[...readPolicies(object), ...readPolicies(modelObject)]",
+    "[...readPolicies(modelObject), ...readPolicies(object)]",
+  ),
+];
+
+const versions: readonly Mutant[] = [
+  broken(
+    "a snapshot counts that was made by other rules",
+    "core/log-open.ts",
+    "return !rules.isOther || isBeginning(name, id, removed);",
+    "return !rules.isOther || !isBeginning(name, id, removed);",
+  ),
+  broken(
+    "an outbox does not go back to what an older version skipped",
+    "core/rules.ts",
+    ">= before) committer.put(name, pack(before - 1));",
+    "< 0) committer.put(name, pack(before - 1));",
+  ),
+  broken(
+    "the history index stays as an older version made it",
+    "core/rules.ts",
+    "for (const prefix of [...historyPrefixes(log), mergedName(log)])",
+    "for (const prefix of [mergedName(log)])",
+  ),
+  broken(
+    "a snapshot of another version of the fold counts",
+    "core/projection.ts",
+    "version !== projection.version ||",
+    "version === undefined ||",
+  ),
+  broken(
+    "an older version goes on where a snapshot hides what is newer",
+    "core/rules.ts",
+    "if (format > segmentVersion)",
+    "if (format > segmentVersion + 1)",
+  ),
+];
+
+const forgetting: readonly Mutant[] = [
+  broken(
+    "what is young is forgotten too",
+    "core/compactor.ts",
+    "if (ageOf(arrived, nowMs) < demand.ages[event.class]) return false;",
+    "if (ageOf(arrived, nowMs) < demand.ages[event.class] / 2) return false;",
+  ),
+  broken(
+    "what nothing has replaced is forgotten",
+    "core/compaction.ts",
+    "if (event.seq < (this.#last.get(facetOf(event)) ?? 0)) return true;",
+    "if (event.seq <= (this.#last.get(facetOf(event)) ?? 0)) return true;",
+  ),
+  broken(
+    "what one type has said is replaced by another",
+    "core/compaction.ts",
+    "return JSON.stringify([origin, key, lifeOf(event), slot, type, event.class, deletes]);",
+    "return JSON.stringify([origin, key, lifeOf(event), type, event.class, deletes]);",
+  ),
+  broken(
+    "what the other side has not got is forgotten",
+    "core/compactor.ts",
+    "return seq <= end;",
+    "return seq <= end + 50;",
+  ),
+  broken(
+    "a log does not say from where on its past is whole",
+    "core/compactor.ts",
+    "log.histories.get(origin)?.noteCover(lo, end, cover.wholeFrom);",
+    "void [lo, end, origin];",
+  ),
+  broken(
+    "the history index keeps what was appended again under another name",
+    "core/log-move.ts",
+    "await cutHistory(committer, id, moving.origin, moving.after);",
+    "void cutHistory;",
+  ),
+];
+
+export const stateMutants: readonly Mutant[] = [
+  ...folds,
+  ...twins,
+  ...conflicts,
+  ...policies,
+  ...versions,
+  ...forgetting,
+];

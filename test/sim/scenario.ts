@@ -117,6 +117,15 @@ export class Scenario {
     await this.#done(resources.put(deviceKind, thermo, said));
   }
 
+  /** Says otherwise how the device's conflicts end. */
+  async decideBy(policy: string): Promise<void> {
+    await this.#done(
+      this.cloud.resources.modify(deviceKind, thermo, ({ metadata, ...rest }) => {
+        return { ...rest, metadata: { ...metadata, annotations: { [conflictPolicyAnnotation]: policy } } };
+      }),
+    );
+  }
+
   async desire(value: string): Promise<void> {
     const { resources, environment } = this.cloud;
     await this.#done(setDesired(resources, environment.clock, thermo, { property: "temp", value }));

@@ -1,0 +1,90 @@
+/** What is forgotten at some moment changes nothing of what is so, nor of what comes to be so after it. */
+import t from "tap";
+import { nodeLog } from "../../core/event.ts";
+import { currentLife } from "../../core/registers.ts";
+import { eventsOn } from "./disk.ts";
+import type { CloudHost, NodeHost } from "./hosts.ts";
+import { Scenario } from "./scenario.ts";
+
+const merging = { blockBytes: 500, idleMs: 200 };
+
+/** How many events of the node's log a machine holds. */
+async function heldBy({ disk }: CloudHost | NodeHost): Promise<number> {
+  return (await eventsOn(disk.snapshot(), nodeLog("node-1"))).length;
+}
+
+/** Everything that may go goes, on these machines. */
+async function forget(scenario: Scenario, ...hosts: readonly (CloudHost | NodeHost)[]): Promise<void> {
+  // Until all is merged, and outboxes have said how far they are.
+  await scenario.run(3000);
+  for (const host of hosts) {
+    const before = await heldBy(host);
+    let isDone = false;
+    void scenario.cluster.forgetting.pass(host, true).then(() => (isDone = true));
+    await scenario.until(() => isDone);
+    const after = await heldBy(host);
+    if (after >= before) throw new Error(`${host.name} still holds ${after} of ${before} events`);
+  }
+}
+
+t.test("both sides forget, and agree; a new node takes what is left", async (t) => {
+  const scenario = await Scenario.begin(t, { merging });
+  let last: string | undefined;
+  for (let round = 0; round < 10; round += 1) {
+    last = (await scenario.report(3)).at(-1);
+    await scenario.desire(`${round}`);
+    await scenario.run(500);
+  }
+  await scenario.agrees();
+  await forget(scenario, scenario.nodeHost, scenario.cloudHost);
+  await scenario.agrees();
+  await scenario.wipe(scenario.nodeHost);
+  await scenario.agrees();
+  for (const { devices } of [scenario.cloud, scenario.edge])
+    t.equal(devices.get("default", "d1")?.properties["mode"]?.reported?.value, last);
+  await scenario.end();
+});
+
+t.test(
+  "an old conflict that both have forgotten all else of ends as a changed policy says, on both",
+  async (t) => {
+    const scenario = await Scenario.begin(t, { merging });
+    scenario.partition(true);
+    for (let round = 20; round < 30; round += 1) {
+      await scenario.desire(`${round}`);
+      await scenario.report(2);
+      await scenario.run(300);
+    }
+    const wished = await scenario.wish();
+    scenario.partition(false);
+    await scenario.agrees();
+    await forget(scenario, scenario.nodeHost, scenario.cloudHost);
+    for (const [policy, value] of [
+      ["cloud", "29"],
+      ["edge", wished],
+      ["edge temp=cloud", "29"],
+    ] as const) {
+      await scenario.decideBy(policy);
+      await scenario.agrees();
+      for (const { devices } of [scenario.cloud, scenario.edge])
+        t.equal(devices.get("default", "d1")?.properties["temp"]?.desired?.value, value, policy);
+    }
+    await scenario.end();
+  },
+);
+
+t.test("what an older version skipped, it does not forget for what it knows", async (t) => {
+  const scenario = await Scenario.begin(t, { merging, versions: { early: "older", late: "present" } });
+  await scenario.update(scenario.nodeHost);
+  const wished = await scenario.wish();
+  for (let round = 0; round < 10; round += 1) {
+    await scenario.report(3);
+    await scenario.run(300);
+  }
+  await forget(scenario, scenario.cloudHost, scenario.nodeHost);
+  await scenario.update(scenario.cloudHost);
+  await scenario.agrees();
+  const life = currentLife(scenario.above.registers, "devices/default/d1");
+  t.strictSame(life?.slots.get("desired/temp")?.node?.body, [wished]);
+  await scenario.end();
+});

@@ -178,23 +178,37 @@ function isSame(a: Event, b: Event): boolean {
   return a.time === b.time && a.type === b.type && JSON.stringify(a.body) === JSON.stringify(b.body);
 }
 
-/** Marks, ends of lives, and what is the last that its origin said of a life and slot. @param aged past retention */
+/** Marks, ends of lives that are not over for good, and what is the last that its origin said of a life and slot. */
 function isNeeded(event: Event, aged: readonly Arrived[]): boolean {
-  const { origin, seq, key, slot, type, class: of } = event;
-  if (event.deletes === true) return true;
-  if (slot === undefined) return ["origin.opened", "origin.reset", "clock.corrected"].includes(type);
+  const { origin, seq, key, slot, type, class: of, deletes } = event;
   const life = lifeOf(event);
+  const isEnded = aged.some(({ event: other }) => saysEnded(other, life));
+  if (deletes === true) return !isEnded;
+  if (slot === undefined && marks.includes(type)) return true;
+  const isFree = slot === undefined && type !== "lives.ended";
   return !aged.some(({ event: other }) => {
-    if (other.key !== key || lifeOf(other) !== life) return false;
-    if (other.deletes === true && sideOf(other.origin) === "cloud") return true;
-    return (
-      other.origin === origin &&
-      other.seq > seq &&
-      other.slot === slot &&
-      other.type === type &&
-      other.class === of
-    );
+    if (isFree || isEnded) return true;
+    if (
+      other.deletes === true &&
+      sideOf(other.origin) === "cloud" &&
+      other.key === key &&
+      lifeOf(other) === life
+    )
+      return true;
+    const isSameFacet = other.key === key && other.slot === slot && other.type === type && other.class === of;
+    const isSameLife = slot === undefined || lifeOf(other) === life;
+    return other.origin === origin && other.seq > seq && isSameFacet && isSameLife;
   });
+}
+
+const marks: readonly string[] = ["origin.opened", "origin.reset", "clock.corrected"];
+
+/** Whether an event of the cloud says that the life is over for good: `[from, to, from, to, …]` of where lives began. */
+function saysEnded({ type, origin, body }: Event, life: EventId): boolean {
+  if (type !== "lives.ended" || sideOf(origin) !== "cloud") return false;
+  const [began = "", seq] = life.split("/");
+  const flat = (body as Readonly<Record<string, readonly number[]>>)[began] ?? [];
+  return flat.some((from, at) => at % 2 === 0 && Number(seq) >= from && Number(seq) <= (flat[at + 1] ?? 0));
 }
 
 /** A resource without a life begins one, which is called as it. */

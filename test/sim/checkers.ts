@@ -67,6 +67,9 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
     const sequences = await sequencesOn(cluster.cloud.disk.snapshot(), log, reader);
     const forgotten = cluster.forgetting.forgotten(log, sequences, events);
     const ever = [...events, ...forgotten];
+    const isMixed = cluster.releases.early !== reader;
+    const gone = new Set(forgotten.map(nameOf));
+    const isHeld = (event: Event): boolean => !isMixed || !gone.has(nameOf(event));
     // What the cloud's disk lost before its newest snapshot is not missed until it is read: then the node has it.
     const below = await eventsOn(host.disk.snapshot(), log, reader);
     const kept = cluster.scarred.has(cluster.cloud.name) ? below : [];
@@ -78,7 +81,10 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
     if (!cluster.scarred.has(cluster.cloud.name)) {
       findings.push(...found("gaps", gaps(pair, sequences)));
       findings.push(
-        ...found("conflicts", wrongConflicts(pair, cluster.forgetting.inOrder(log, events, forgotten))),
+        ...found(
+          "conflicts",
+          wrongConflicts(pair, cluster.forgetting.inOrder(log, events, forgotten), isHeld),
+        ),
       );
     }
     const unique = uniqueOf([...forgotten, ...below, ...events]);

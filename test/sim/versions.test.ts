@@ -88,7 +88,7 @@ t.test(
 t.test(
   "a fold that reads more goes on from no snapshot of one that read less, nor the other way",
   async (t) => {
-    const scenario = await Scenario.begin(t, { versions: { early: "present", late: "newer" } });
+    const scenario = await Scenario.begin(t, { versions: { early: "present", late: "folding" } });
     await scenario.update(scenario.cloudHost);
     say(scenario.above, "d1", tagged("a"));
     await scenario.run(2000);

@@ -13,7 +13,7 @@ import { Edge } from "../../edge/edge.ts";
 import { type Edit, broken } from "./mutant.ts";
 import type { EditsOf } from "./version-loader.ts";
 
-export const versionNames = ["older", "present", "newer", "breaking"] as const;
+export const versionNames = ["older", "present", "folding", "newer", "breaking"] as const;
 
 export type VersionName = (typeof versionNames)[number];
 
@@ -95,13 +95,8 @@ const older: readonly Edit[] = [
   ),
 ];
 
-/** It knows more types, its fold reads one of them otherwise, and its events are longer. */
-const newer: readonly Edit[] = [
-  edit(
-    "protocol/link/authority.js",
-    '"twin.desired": {',
-    '"device.noted": { authors: either, class: "resource", slot: "noted" },\n    "twin.desired": {',
-  ),
+/** Its fold reads one more type. */
+const folding: readonly Edit[] = [
   edit("core/registers.js", 'name: "registers",\n    version: 1,', 'name: "registers",\n    version: 2,'),
   edit(
     "core/registers.js",
@@ -113,6 +108,16 @@ const newer: readonly Edit[] = [
         return;
     }`,
   ),
+];
+
+/** It knows more types, its fold reads one of them otherwise, and its events are longer. */
+const newer: readonly Edit[] = [
+  edit(
+    "protocol/link/authority.js",
+    '"twin.desired": {',
+    '"device.noted": { authors: either, class: "resource", slot: "noted" },\n    "twin.desired": {',
+  ),
+  ...folding,
   edit(
     "core/event-writer.js",
     "        let fields = 5;\n",
@@ -148,7 +153,7 @@ const breaking: readonly Edit[] = [
   edit("protocol/link/limits.js", "protocolVersion = 1;", "protocolVersion = 2;"),
 ];
 
-const edits: EditsOf = { older, newer, breaking };
+const edits: EditsOf = { older, folding, newer, breaking };
 
 const releases = new Map<VersionName, Promise<Release>>([["present", Promise.resolve(present)]]);
 

@@ -247,6 +247,16 @@ export class Forgetting {
     });
   }
 
+  /** What the other side has is known for the next process, before it says so again. */
+  async #keepAcks(): Promise<void> {
+    const { committer } = this.#options;
+    for (const [{ id }, { said }] of this.#members) {
+      const acks = said();
+      if (acks !== "all" && committer.failure === undefined)
+        await knownAcks(committer, id, acks).catch(() => undefined);
+    }
+  }
+
   /** Resolves when the slice under way is done. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -256,6 +266,7 @@ export class Forgetting {
     this.#endPause?.();
     await this.#running;
     for (const { compactor } of this.#members.values()) compactor.close();
+    await this.#keepAcks();
     this.#members.clear();
   }
 }

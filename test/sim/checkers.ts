@@ -99,6 +99,7 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
   const cloud = cluster.cloud.product;
   if (cloud !== undefined) {
     findings.push(...found("promises", cluster.ledger.brokenPromises(cloud.cluster.registers)));
+    findings.push(...found("log", await brokenLog(cluster, cloud.cluster, cluster.cloud.name)));
   }
   return findings;
 }

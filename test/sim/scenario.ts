@@ -99,8 +99,12 @@ export class Scenario {
     this.#t.ok(done, `it came to be so within ${withinMs / 1000} s`);
   }
 
-  /** Declares the model and the device, or declares them again. @param policy what the device says of conflicts */
-  async declare(policy?: string): Promise<void> {
+  /**
+   * Declares the model and the device, or declares them again.
+   * @param policy what the device says of conflicts
+   * @param nodeName where the device is
+   */
+  async declare(policy?: string, nodeName: string = this.nodeHost.node): Promise<void> {
     const properties = ["temp", "mode"].map((name) => ({ name, type: "STRING", accessMode: "ReadWrite" }));
     const { resources } = this.cloud;
     await this.#done(
@@ -110,7 +114,7 @@ export class Scenario {
         object("DeviceModel", "m1", { protocol: "sim", properties }),
       ),
     );
-    const spec = { deviceModelRef: { name: "m1" }, nodeName: this.nodeHost.node };
+    const spec = { deviceModelRef: { name: "m1" }, nodeName };
     const device = object("Device", thermo.name, spec);
     const annotations = policy === undefined ? {} : { [conflictPolicyAnnotation]: policy };
     const said = { ...device, metadata: { ...device.metadata, annotations } };

@@ -57,8 +57,7 @@ export async function openLog(options: LogOptions): Promise<LogState> {
     return !rules.isOther || isBeginning(name, id, removed);
   });
   const { histories, state } = start;
-  let { time } = start;
-  let newest = identity === undefined ? 0 : (histories.get(identity.live)?.top ?? 0);
+  const own = new OwnTime(start, options.side, identity?.live);
   const result = await replay({
     store,
     log: id,
@@ -72,14 +71,7 @@ export async function openLog(options: LogOptions): Promise<LogState> {
         if (authority.mayApply(event)) fold(state, histories, event);
         else rules.skip(event);
       }
-      const last = events.at(-1);
-      // The peer's clock may be wrong; and the own one may have been ahead once, and been put right.
-      if (last === undefined || sideOf(last.origin) !== options.side) return;
-      // What came back from the peer, of an older incarnation or for a hole, is older than its position says.
-      const isLive = last.origin === identity?.live;
-      if (isLive ? last.seq < newest : newest > 0) return;
-      time = last.time;
-      if (isLive) newest = last.seq;
+      own.take(events);
     },
   });
   for (const problem of result.problems) {
@@ -105,11 +97,43 @@ export async function openLog(options: LogOptions): Promise<LogState> {
     problems: result.problems,
     // Positions that were taken out are not given again.
     position: Math.max(result.position, ...identity.removed.map(({ to }) => to)),
-    time,
+    time: own.time,
     seen: latestOf(otherSide(options.side), state, histories),
     replayed: result.events,
     checkpoints,
   };
+}
+
+/** The time up to which a side has written, as `LogState` says it, while segments are replayed. */
+export class OwnTime {
+  time: number;
+  readonly #side: Side;
+  readonly #live: Incarnation | undefined;
+  #newest: number;
+
+  /** @param live undefined where the log does not say who it is */
+  constructor(
+    start: { readonly time: number; readonly histories: ReadonlyMap<Incarnation, History> },
+    side: Side,
+    live: Incarnation | undefined,
+  ) {
+    this.time = start.time;
+    this.#side = side;
+    this.#live = live;
+    this.#newest = live === undefined ? 0 : (start.histories.get(live)?.top ?? 0);
+  }
+
+  /** Takes a segment's events in. */
+  take(events: readonly Event[]): void {
+    const last = events.at(-1);
+    // The peer's clock may be wrong; and the own one may have been ahead once, and been put right.
+    if (last === undefined || sideOf(last.origin) !== this.#side) return;
+    // What came back from the peer, of an older incarnation or for a hole, is older than its position says.
+    const isLive = last.origin === this.#live;
+    if (isLive ? last.seq < this.#newest : this.#newest > 0) return;
+    this.time = last.time;
+    if (isLive) this.#newest = last.seq;
+  }
 }
 
 async function newestCheckpoint(

@@ -1,6 +1,6 @@
 /** Where a log begins, and the state at any position of it. */
 import { type Checkpoint, checkpointPrefix, decodeCheckpoint } from "./checkpoint.ts";
-import { fold, undamaged } from "./log-open.ts";
+import { OwnTime, fold, undamaged } from "./log-open.ts";
 import type { Log } from "./log.ts";
 import { registersProjection } from "./registers.ts";
 import { replay } from "./replay.ts";
@@ -11,8 +11,9 @@ export async function stateBefore(log: Log, position: number): Promise<Checkpoin
   const [record] = await store.read(log.id, position, 1);
   // What is before the first segment is in a checkpoint, where this log is itself a slice.
   const begin = Math.max(await beginningOf(log), Math.min(position, record?.position ?? position));
-  const { state, histories, ...checkpoint } = await checkpointBefore(log, begin);
-  let { time } = checkpoint;
+  const checkpoint = await checkpointBefore(log, begin);
+  const { state, histories } = checkpoint;
+  const own = new OwnTime(checkpoint, log.side, log.incarnation);
   const end = begin - 1;
   if (checkpoint.position < end) {
     await replay({
@@ -24,14 +25,12 @@ export async function stateBefore(log: Log, position: number): Promise<Checkpoin
       removed,
       histories,
       take: (events) => {
-        for (const event of events) {
-          if (mayApply(event)) fold(state, histories, event);
-          time = event.time;
-        }
+        for (const event of events) if (mayApply(event)) fold(state, histories, event);
+        own.take(events);
       },
     });
   }
-  return { position: end, state, histories, time };
+  return { position: end, state, histories, time: own.time };
 }
 
 /** Position of the first event: 1, but of a log that is a copy of a slice. */

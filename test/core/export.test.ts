@@ -5,6 +5,7 @@ import { encodeCover, keptOf } from "../../core/cover.ts";
 import { TidemarkError } from "../../core/errors.ts";
 import type { Draft, EventId } from "../../core/event.ts";
 import { exportMagic, preambleLength } from "../../core/export-format.ts";
+import { stateBefore } from "../../core/log-start.ts";
 import { Merging } from "../../core/merging.ts";
 import { redactRegisters, redactedBody } from "../../core/redaction.ts";
 import { registersProjection } from "../../core/registers.ts";
@@ -32,6 +33,20 @@ function codeOf(promise: Promise<unknown>): Promise<string> {
     (error: unknown) => (error instanceof TidemarkError ? error.code : String(error)),
   );
 }
+
+t.test(
+  "the state before a slice has the time of its own side, whatever the other's clock said",
+  async (t) => {
+    const { cloud, node } = await pair(8);
+    const [own] = (await cloud.events()).filter(({ origin }) => origin === cloud.log.incarnation).slice(-1);
+    node.world.wallMs += 3_600_000;
+    await node.append(said("ahead"));
+    await meet(cloud, node);
+    const { time, position } = await stateBefore(cloud.log, cloud.log.position + 1);
+    t.equal(position, cloud.log.position);
+    t.equal(time, own?.time);
+  },
+);
 
 t.test(
   "any slice, read in any pieces, holds the segments as they are stored, and what was held",

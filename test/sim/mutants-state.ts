@@ -58,8 +58,8 @@ const folds: readonly Mutant[] = [
   broken(
     "what comes back of an older incarnation says up to what time the own one had written",
     "core/log-open.ts",
-    "if (isLive ? last.seq < newest : newest > 0) return;",
-    "if (isLive && last.seq < newest) return;",
+    "if (isLive ? last.seq < this.#newest : this.#newest > 0) return;",
+    "if (isLive && last.seq < this.#newest) return;",
   ),
   broken(
     "the clock goes back",

@@ -77,8 +77,10 @@ export async function* replaySteps(options: ReplayOptions): AsyncGenerator<numbe
   }
   for (const history of options.histories.values()) {
     await absorbBeyond({ store, log, digest: options.digest, history });
-    const { origin, hole } = history;
+    const { origin, hole, end, beyond, top } = history;
     if (hole !== undefined) walk.problems.push({ code: "LOG_GAP", origin, ...hole });
+    // It is there by position, and not by sequence: half of its index is lost.
+    else if (beyond.length > 0) walk.problems.push({ code: "LOG_GAP", origin, from: end + 1, to: top });
   }
   return {
     ...walk,

@@ -204,7 +204,7 @@ export async function bodiesOf(index: Index, found: readonly Found[], view: View
 /** One point each, where LevelDB would fail them all for one that is damaged. */
 export async function getAll(
   keys: string[],
-  { database, snapshot }: View,
+  { database, snapshot }: Omit<View, "blocks">,
   fillCache = true,
 ): Promise<(Uint8Array | undefined)[]> {
   const options = snapshot === undefined ? { fillCache } : { fillCache, snapshot };

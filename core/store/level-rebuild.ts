@@ -7,9 +7,10 @@ import { appendFile, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Level } from "level";
 import { pack, unpack } from "../codec.ts";
-import { type Database, type Row, undamaged } from "./level-read.ts";
-import { bodyPrefix, numbered, positionsPrefix, valuesPrefix } from "./level-keys.ts";
+import { type Database, type Row, getAll, undamaged } from "./level-read.ts";
+import { bodyPrefix, logOf, numbered, positionsPrefix, valuesPrefix } from "./level-keys.ts";
 import { allRows, fillStore } from "./level-rows.ts";
+import { originRows } from "./level-write.ts";
 import { nodeDigest } from "./node-digest.ts";
 import { decodeEntry, unseal } from "./record.ts";
 
@@ -76,11 +77,29 @@ async function* soundRows(database: Database): AsyncGenerator<readonly Row[]> {
       else named.delete(key);
     }
     yield sound;
+    const lost = await lostOriginRows(database, sound);
+    if (lost.length > 0) yield lost;
   }
   for (const key of named) {
     const value = await undamaged(() => database.get(key));
     if (value !== undefined) yield [[key, value] as const].filter(isSound);
   }
+}
+
+/** Of the index by origin what is gone, or wrong, and the index by position tells. */
+async function lostOriginRows(database: Database, sound: readonly Row[]): Promise<Row[]> {
+  const rows = sound.flatMap(([key, value]) => {
+    const entry = key.startsWith(positionsPrefix) ? decodeEntry(key, value, nodeDigest) : undefined;
+    return entry === undefined ? [] : originRows(logOf(key), entry);
+  });
+  const held = await getAll(
+    rows.map(([key]) => key),
+    { database },
+  );
+  return rows.filter(([key], nth) => {
+    const value = held[nth];
+    return value === undefined || !isSound([key, value]);
+  });
 }
 
 function isSound([key, value]: Row): boolean {

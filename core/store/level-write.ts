@@ -55,8 +55,7 @@ export class BatchWriter {
     };
     const bodyKey = numbered(bodyPrefix, arrival);
     this.rows.push([bodyKey, encodeRecord(bodyKey, stored, nodeDigest)]);
-    this.#index(numbered(positionPrefix(log), position), entry);
-    this.#index(numbered(originPrefix(log, origin), lo), entry);
+    this.#index(log, entry);
   }
 
   placeBlock({ log, members, packed }: Pick<StoredBlock, "log" | "members" | "packed">): void {
@@ -78,15 +77,12 @@ export class BatchWriter {
     const { origin, lo, position } = first;
     const count = runs.reduce((total, run) => total + run.count, 0);
     const entry = { arrival, sizeBytes, origin, lo, count, position, runs, packedBytes };
-    this.#index(numbered(positionPrefix(log), position), entry);
-    for (const run of originRunsOf(runs)) {
-      const key = numbered(originPrefix(log, run.origin), run.lo);
-      this.#index(key, { ...entry, ...run, runs: [] });
-    }
+    this.#index(log, entry);
   }
 
-  #index(key: string, entry: IndexEntry): void {
-    this.rows.push([key, encodeEntry(key, entry, nodeDigest)]);
+  #index(log: LogId, entry: IndexEntry): void {
+    const key = numbered(positionPrefix(log), entry.position);
+    this.rows.push([key, encodeEntry(key, entry, nodeDigest)], ...originRows(log, entry));
   }
 
   /** @param value undefined: the name goes */
@@ -181,6 +177,17 @@ export class BatchWriter {
       this.placeBlock({ log, members: group.map((member) => block.stored(member)) });
     }
   }
+}
+
+/** The rows of the index by origin that go with an entry of the index by position. */
+export function originRows(log: LogId, entry: IndexEntry): Row[] {
+  const { runs } = entry;
+  const entries: IndexEntry[] =
+    runs === undefined ? [entry] : originRunsOf(runs).map((run) => ({ ...entry, ...run, runs: [] }));
+  return entries.map((each) => {
+    const key = numbered(originPrefix(log, each.origin), each.lo);
+    return [key, encodeEntry(key, each, nodeDigest)];
+  });
 }
 
 function isSame(a: readonly Run[], b: readonly Run[]): boolean {

@@ -5,6 +5,10 @@ import type { EventId } from "../../core/event.ts";
 import { encodeSegment, hex, zeroHash } from "../../core/segment.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
 import type { Segment } from "../../core/segment.ts";
+import { replay } from "../../core/replay.ts";
+import { MemoryDisk, MemoryStore } from "../../core/store/memory.ts";
+import type { ReadRecord } from "../../core/store-port.ts";
+import { node as nodeOrigin, stored } from "./store-segments.ts";
 import { Site, World, applied, meet, node1, reported, said, ship, texts } from "./log-site.ts";
 
 const harms = ["damage", "lose", "forget"] as const;
@@ -281,4 +285,23 @@ t.test("whatever is lost of the peer's, it comes back, once, and the chains agre
     }),
     { numRuns: 100 },
   );
+});
+
+/** Its index by origin is lost. */
+class HalfIndexed extends MemoryStore {
+  override readOrigin(): Promise<ReadRecord[]> {
+    return Promise.resolve([]);
+  }
+}
+
+t.test("what is there by position, and not by sequence, is missing", async (t) => {
+  const world = new World();
+  const store = new HalfIndexed(new MemoryDisk(), { timers: world, digest: nodeDigest });
+  await store.open();
+  // The second one filled a hole.
+  for (const [at, lo] of [1, 3, 2, 4].entries())
+    await world.run(store.commit({ segments: [stored({ lo, position: at + 1 })] }));
+  const options = { store, log: node1, digest: nodeDigest, from: 1, removed: [] };
+  const { problems } = await world.run(replay({ ...options, histories: new Map(), take: () => {} }));
+  t.match(problems, [{ code: "LOG_GAP", origin: nodeOrigin, from: 3, to: 4 }]);
 });

@@ -6,7 +6,7 @@ import { hasCode } from "../../core/errors.ts";
 import { LevelStore } from "../../core/store/level.ts";
 import { noteDamage } from "../../core/store/level-rebuild.ts";
 import { freshDirectory, raw } from "./store-raw.ts";
-import { bytes, manyBytes, node1, plain, plainAll, stored } from "./store-segments.ts";
+import { blockOf, bytes, manyBytes, node, node1, plain, plainAll, stored } from "./store-segments.ts";
 
 const segments = Array.from({ length: 300 }, (_, index) => stored({ lo: index + 1, padding: 60 }));
 
@@ -103,6 +103,30 @@ t.test("a value that LevelDB can't read is none any more once the store is opene
   await store.open();
   for (const name of unreadable) t.equal(await store.get(name), undefined);
   await store.commit({ segments: [stored({ lo: 1 })] });
+  await store.close();
+});
+
+t.test("an index by origin that is lost is made again of the one by position", async (t) => {
+  const directory = freshDirectory(t);
+  const store = new LevelStore(directory);
+  await store.open();
+  for (const segment of segments.slice(0, 40)) await store.commit({ segments: [segment] });
+  const members = segments.slice(40, 60);
+  await store.commit({ segments: [], blocks: [blockOf(members)] });
+  await store.close();
+  await raw(directory, async (database) => {
+    for await (const key of database.keys({ gte: "o!", lt: 'o"' })) await database.del(key);
+  });
+  await store.open();
+  t.same(await store.readOrigin(node1, node, 1, manyBytes), [], "nothing is had by sequence");
+  await store.suspect("what a walk by position has found");
+  await store.close();
+  await store.open();
+  t.same(
+    plainAll(await store.readOrigin(node1, node, 1, manyBytes)),
+    plainAll(await store.read(node1, 1, manyBytes)),
+  );
+  t.equal((await store.readOrigin(node1, node, 45, 1))[0]?.lo, 45);
   await store.close();
 });
 

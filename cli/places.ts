@@ -76,6 +76,14 @@ function isListening(url: string | undefined): Promise<boolean> {
 }
 
 /**
+ * The side whose copy of a log is looked at where none is named: the cloud's, where the data directory has one, else any.
+ * While the cloud starts again the node does not answer for it.
+ */
+export function usualSide({ cloud }: Places): Side | undefined {
+  return cloud.run !== undefined || cloud.hasLog ? "cloud" : undefined;
+}
+
+/**
  * The running cloud, else the running node, else the cloud's stopped log, else the node's.
  * @throws TidemarkError USAGE when several nodes would do, NOT_REACHABLE when there is nothing
  */

@@ -6,7 +6,7 @@ import type { Credentials } from "../protocol/adapters/credentials.ts";
 import type { RunFile } from "../protocol/adapters/run-file.ts";
 import type { VerifyRow } from "../protocol/rest/log-api.ts";
 import { type Context, absolute } from "./context.ts";
-import { type Place, choosePlace, findPlaces } from "./places.ts";
+import { type Place, choosePlace, findPlaces, usualSide } from "./places.ts";
 import type { RunningTarget } from "./running-target.ts";
 
 export type Query = Readonly<Record<string, string | undefined>>;
@@ -56,6 +56,18 @@ export async function openTarget(context: Context, side?: Side): Promise<Target>
   const named = await namedServer(context);
   if (named !== undefined) return named;
   return targetOf(context, choosePlace(await findPlaces(context.dataDir), { node: context.node, side }));
+}
+
+/** As `openTarget`, where it counts whose copy of a log is looked at: that of one side, whichever runs. */
+export async function openSide(context: Context, side?: Side): Promise<Target> {
+  const named = await namedServer(context);
+  return named ?? targetOf(context, await placeOfSide(context, side));
+}
+
+/** The place that `openSide` asks where no server is named. */
+export async function placeOfSide(context: Context, side?: Side): Promise<Place> {
+  const places = await findPlaces(context.dataDir);
+  return choosePlace(places, { node: context.node, side: side ?? usualSide(places) });
 }
 
 /** As `openTarget`, for what only a running cloud can do. */

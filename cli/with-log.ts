@@ -17,14 +17,15 @@ export function logCommand(parent: Command, name: string): Command {
     .addOption(sideOption());
 }
 
-/** Opens what is asked, with the log that is meant. */
+/** Opens what is asked, with the log that is meant. @param open chooses whom to ask */
 export async function withLog<T>(
   context: Context,
   options: LogOptions,
   read: (target: Target, ref: LogRef, row: StatsRow) => Promise<T>,
+  open: typeof openTarget = openTarget,
 ): Promise<T> {
   const isCluster = options.cluster === true;
-  const target = await openTarget(context, isCluster ? "cloud" : options.side);
+  const target = await open(context, isCluster ? "cloud" : options.side);
   try {
     const { ref, row } = chooseLog(await logsOf(target), { node: context.node, isCluster });
     return await read(target, ref, row);

@@ -8,9 +8,8 @@ import { type Act, example } from "../act.ts";
 import { type Context, printJson, printText } from "../context.ts";
 import { exitCode } from "../exit-codes.ts";
 import { chooseLog, logsOf } from "../log-choice.ts";
-import { choosePlace, findPlaces } from "../places.ts";
 import { type SideOptions, sideOption } from "../side.ts";
-import { type LogRef, type Target, logPath, logQuery, openTarget } from "../target.ts";
+import { type LogRef, type Target, logPath, logQuery, openSide, placeOfSide } from "../target.ts";
 
 interface RepairOptions extends SideOptions {
   readonly cluster?: boolean;
@@ -51,7 +50,7 @@ function parseSeconds(text: string): number {
 
 async function repair(context: Context, options: RepairOptions): Promise<number> {
   const isCluster = options.cluster === true;
-  const target = await openTarget(context, isCluster ? "cloud" : options.side);
+  const target = await openSide(context, isCluster ? "cloud" : options.side);
   let chosen: { ref: LogRef; row: StatsRow };
   let found: VerifyRow;
   try {
@@ -66,6 +65,10 @@ async function repair(context: Context, options: RepairOptions): Promise<number>
           `${target.name} is running, and may yet get it back: stop it first`,
         );
       }
+      if (isCluster) {
+        await note(context, lostForGood);
+        return await end(context, found);
+      }
       return await end(
         context,
         await fetched(context, { target, ref: chosen.ref, waitMs: options.wait * 1000 }),
@@ -75,20 +78,24 @@ async function repair(context: Context, options: RepairOptions): Promise<number>
     await target.close();
   }
   if (options.giveUp === undefined) {
-    await note(
-      context,
-      "Start it, and it asks the other side for them; or, where nobody has them, --give-up RANGE.\n",
-    );
+    await note(context, isCluster ? lostForGood : askedBack);
     return await end(context, found);
   }
   const { giveUpStopped } = await import("../stopped-repair.ts");
-  const wanted = { node: context.node, side: isCluster ? ("cloud" as const) : options.side };
-  const place = choosePlace(await findPlaces(context.dataDir), wanted);
+  const place = await placeOfSide(context, isCluster ? "cloud" : options.side);
   const { dataDir } = context;
   const left = await giveUpStopped({ dataDir, place, ref: chosen.ref, ranges: options.giveUp });
   await say(context, left);
   return end(context, left);
 }
+
+const askedBack =
+  "Start it, and it asks the other side for them; or, where nobody has them, --give-up RANGE.\n";
+
+/** The cluster log has one side. */
+const lostForGood =
+  "Nobody else has a copy of the cluster log: what was declared there is lost. Restore a backup (`npx tidemark restore`);" +
+  " or stop the cloud, give it up with --give-up RANGE, and declare again what `npx tidemark device list` lacks.\n";
 
 async function look(target: Target, ref: LogRef, refetch: boolean): Promise<VerifyRow> {
   if (!target.isRunning) return target.verify(ref, () => {});

@@ -8,7 +8,7 @@ import { parseBound, rangeQuery } from "../log-range.ts";
 import { EventLines, type LogTextOptions, eventText, statsText, verifyText } from "../log-text.ts";
 import { resolveEventId, shortOrigins } from "../names.ts";
 import { Progress } from "../progress.ts";
-import { type LogRef, type Query, type Target, logPath, logQuery } from "../target.ts";
+import { type LogRef, type Query, type Target, logPath, logQuery, openSide } from "../target.ts";
 import { type LogOptions, logCommand, withLog } from "../with-log.ts";
 import { addLogExport } from "./log-export.ts";
 import { addLogImport } from "./log-import.ts";
@@ -37,7 +37,7 @@ export function addLog(program: Command, act: Act): void {
     .action(act(show));
   logCommand(log, "verify")
     .description(
-      "Walk all that is stored: checksums, missing sequences, hash chains. Exit code 1 when not sound.",
+      "Walk all that is stored of a side's copy: checksums, missing sequences, hash chains. The cloud's copy, where there is a cloud in the data directory, else the node's, unless --side or --server says otherwise. Exit code 1 when not sound.",
     )
     .addHelpText(
       "after",
@@ -148,8 +148,8 @@ async function printEvents(context: Context, { target, ref, row }: Chosen, query
   await flush();
 }
 
-async function verify(context: Context, options: LogOptions): Promise<number> {
-  return withLog(context, options, async (target, ref, row) => {
+function verify(context: Context, options: LogOptions): Promise<number> {
+  const walk = async (target: Target, ref: LogRef, row: StatsRow): Promise<number> => {
     const progress = new Progress({
       output: context.world.stderr,
       label: "Verifying",
@@ -159,7 +159,7 @@ async function verify(context: Context, options: LogOptions): Promise<number> {
     const result = await target
       .verify(ref, (events) => progress.update(events))
       .finally(() => progress.end());
-    if (context.json) await printJson(context, result);
+    if (context.json) await printJson(context, { ...result, asked: target.name });
     else {
       await printNote(context, `${context.paintError("dim", `asked ${target.name}`)}\n`);
       await printText(
@@ -168,7 +168,8 @@ async function verify(context: Context, options: LogOptions): Promise<number> {
       );
     }
     return result.ok ? 0 : exitCode.failed;
-  });
+  };
+  return withLog(context, options, walk, openSide);
 }
 
 async function stats(context: Context, options: LogOptions): Promise<void> {

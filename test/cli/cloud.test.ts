@@ -351,7 +351,10 @@ t.test("a damaged log: verify fails, and answers say that they are not complete"
   });
   const verify = await run(["log", "verify", "--cluster", "--json", "--data-dir", damaged]);
   t.equal(verify.code, 1);
-  t.match(JSON.parse(verify.out), { ok: false });
+  t.match(JSON.parse(verify.out), { ok: false, asked: /cloud/ });
+  const repair = await run(["log", "repair", "--cluster", "--data-dir", damaged]);
+  t.match(repair, { code: 1, out: /SEGMENT_CORRUPT[^]*\nNobody else has a copy of the cluster log/ });
+  const [range = ""] = /\S+\/\d+-\d+/.exec(repair.out) ?? [];
   t.match(
     (await run(["log", "verify", "--cluster", "--data-dir", damaged])).out,
     /^damaged .*\n(.*\n)*PROBLEM /,
@@ -359,6 +362,9 @@ t.test("a damaged log: verify fails, and answers say that they are not complete"
   const list = await run(["device", "list", "--json", "--data-dir", damaged]);
   t.equal(list.code, 4);
   t.match(JSON.parse(list.out), { complete: false });
+  const givenUp = await run(["log", "repair", "--cluster", "--give-up", range, "--data-dir", damaged]);
+  t.match(givenUp, { code: 0, out: /Nothing is damaged/ });
+  t.match((await run(["log", "show", "--cluster", "--data-dir", damaged])).out, /log\.dropped/);
 });
 
 t.test("a node's certificate: issued where `edge` finds it", async (t) => {

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import t from "tap";
-import { type Place, type Places, choosePlace, findPlaces } from "../../cli/places.ts";
+import { type Place, type Places, choosePlace, findPlaces, usualSide } from "../../cli/places.ts";
 
 function place(node: string | undefined, has: { runs?: boolean; log?: boolean }): Place {
   const run = has.runs === true ? { pid: 1, version: "", addresses: {} } : undefined;
@@ -28,6 +28,12 @@ t.test("the running cloud, else the running node, else the cloud's log, else the
   t.equal(chosen(places(both, place("n1", both)), { side: "node" }), "running n1");
   t.equal(chosen(places(both, place("n1", left)), { side: "node" }), "log of n1");
   t.equal(chosen(places(left, place("n1", both)), { side: "cloud" }), "log of cloud");
+});
+
+t.test("a copy of a log is the cloud's, running or not, where the data directory has a cloud", async (t) => {
+  t.equal(usualSide(places({ runs: true }, place("n1", { runs: true }))), "cloud");
+  t.equal(usualSide(places({ log: true }, place("n1", { runs: true }))), "cloud", "while it starts again");
+  t.equal(usualSide(places({}, place("n1", { log: true }))), undefined);
 });
 
 t.test("where several would do, which one must be said", async (t) => {

@@ -278,6 +278,7 @@ export class Cloud {
     this.environment.timers.soon(this.#setStarted);
     this.#controller = createDeviceController({
       cluster: this.cluster,
+      isWhole: () => this.cluster.problems.length === 0,
       nodes: () => this.#nodes.keys(),
       nodeReplica: (node) => (this.membership.removal(node) === undefined ? this.nodeLog(node) : undefined),
       environment: this.#options.environment,

@@ -28,6 +28,8 @@ const draftsPerAppend = 8;
 
 export interface DeviceControllerOptions {
   readonly cluster: Replica;
+  /** Whether nothing is known to be missing of the cluster log. While there is, what it says nothing of may be declared. */
+  readonly isWhole: () => boolean;
   /** The nodes that have a log. */
   readonly nodes: () => Iterable<string>;
   /** A node's log; undefined while there is no such node: then `nodeAppeared` is to be called when there is. */
@@ -169,6 +171,7 @@ class Controller implements DeviceController {
     const wanted = key.startsWith(devicePrefix)
       ? this.#wantedDevice(node, key)
       : this.#wantedModel(node, key);
+    if (wanted === undefined && this.#mayBeLost(key)) return;
     const plan = reconcile(key, wanted, heldIn(replica, key), olderLives(replica, key));
     appendPlan(replica, plan, (error) => {
       if (error !== undefined) this.nodeAppeared(node);
@@ -190,6 +193,15 @@ class Controller implements DeviceController {
     const event = this.#durable(key);
     if (event === undefined || !this.#placements.using(key).has(node)) return undefined;
     return { object: nodeCopy(storedOf(event)), desired: new Map(), causes: new Map(), cause: idOf(event) };
+  }
+
+  /** Whether the disk may have lost what the cluster log said of it: then the node keeps it, until that is given up. */
+  #mayBeLost(key: string): boolean {
+    if (this.#options.isWhole()) return false;
+    // A model goes when no device needs it, and that device may be what is lost.
+    if (key.startsWith(modelPrefix)) return true;
+    const lives = [...(this.#options.cluster.registers.objects.get(key)?.values() ?? [])];
+    return this.#durable(key) === undefined && !lives.some(({ over }) => over);
   }
 
   #placementOf(device: string): Placement | undefined {

@@ -27,6 +27,7 @@ export class DeviceWorld {
   start(): void {
     this.controller = createDeviceController({
       cluster: this.cluster,
+      isWhole: () => true,
       nodes: () => this.nodes.keys(),
       nodeReplica: (node) => this.nodes.get(node),
       environment: this.#environment,

@@ -245,10 +245,16 @@ function bodyOf(registers: Registers, key: string): WantedBody | undefined {
 /** Whether the cloud's own events in a node's log say what the cluster log wants there, and no more. */
 function* wrongDevices({ node, cloud, above }: Pair): Generator<string> {
   const cluster = cloud.cluster.registers;
+  // What the disk lost of the cluster log may have declared what it says nothing of now: the node keeps that.
+  const isWhole = cloud.cluster.problems.length === 0;
+  const mayBeLost = (key: string): boolean => {
+    const lives = [...(cluster.objects.get(key)?.values() ?? [])];
+    return !isWhole && bodyOf(cluster, key) === undefined && !lives.some(({ over }) => over);
+  };
   const keys = new Set([...cluster.objects.keys(), ...above.registers.objects.keys()]);
   const models = new Set<string>();
   for (const key of keys) {
-    if (!key.startsWith("devices/")) continue;
+    if (!key.startsWith("devices/") || mayBeLost(key)) continue;
     const declared = bodyOf(cluster, key);
     const wanted = declared?.spec.nodeName === node ? declared : undefined;
     const held = currentLife(above.registers, key);
@@ -275,7 +281,8 @@ function* wrongDevices({ node, cloud, above }: Pair): Generator<string> {
     if (!key.startsWith("devicemodels/")) continue;
     const wanted = models.has(key) ? bodyOf(cluster, key)?.metadata.uid : undefined;
     const actual = bodyOf(above.registers, key)?.metadata.uid;
-    if (wanted !== actual)
+    const isKept = !isWhole && wanted === undefined;
+    if (wanted !== actual && !isKept)
       yield `${node}: ${key} is ${actual ?? "absent"}, and should be ${wanted ?? "absent"}`;
   }
 }

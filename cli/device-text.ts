@@ -24,6 +24,7 @@ export function deviceText(device: DeviceAnswer, options: TextOptions): string {
       ["state", device.state === null ? none : `${device.state}${lastOnline}`],
       ["as of", device.asOf.time],
       ["complete", device.complete ? undefined : { text: "no", style: "red" }],
+      ["not heard", silenceText(device)],
     ],
     options,
   );
@@ -35,6 +36,12 @@ export function deviceText(device: DeviceAnswer, options: TextOptions): string {
       ? "No properties: its model declares none, and it has reported none.\n"
       : table(["PROPERTY", "TYPE", "REPORTED", "DESIRED", "IN-SYNC", "AGE", ""], rows, options);
   return `${paint("bold", `${device.namespace}/${device.name}`)}\n${head}\n${properties}`;
+}
+
+function silenceText({ silent }: DeviceAnswer): Cell | undefined {
+  if (silent === undefined || silent === null) return undefined;
+  const since = silent.since === null ? "at all yet" : `since ${silent.since}`;
+  return { text: `from the ${silent.side} ${since}: what it did then may be missing`, style: "yellow" };
 }
 
 function propertyRow(name: string, property: PropertyView, { nowMs }: TextOptions): Cell[] {

@@ -163,7 +163,7 @@ function targetOf(name: string, stopped: Stopped, close: () => Promise<void>): T
     const found =
       serveStatus(() => stopped.status, request, segments) ??
       (await servePast(past, request, segments, signal)) ??
-      (await serveDevices(stopped.devices, request, segments, signal)) ??
+      (await serveDevices({ devices: stopped.devices, heard: past }, request, segments, signal)) ??
       (await serveConflicts(conflicts, request, segments)) ??
       (await serveLogs(source, request, segments, signal)) ??
       statusResponse(404, `${name} has nothing at ${path}`);

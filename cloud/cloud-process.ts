@@ -191,7 +191,7 @@ function handlerOf(view: View): HttpHandler {
       (await servePast(past, request, path, gone)) ??
       serveBackup(() => backup(view), request, path) ??
       (await serveNodes(nodeSource(cloud), request, path)) ??
-      (await serveDevices(cloud.devices, request, path, gone)) ??
+      (await serveDevices({ devices: cloud.devices, heard: past }, request, path, gone)) ??
       (await serveLogs(source, request, path, gone)) ??
       (await serveConflicts(conflicts, request, path)) ??
       kubernetes(request, gone)

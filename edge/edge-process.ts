@@ -179,7 +179,7 @@ function handlerOf(view: View): HttpHandler {
       serveStatus(() => statusOf(view), request, path) ??
       (await servePast(past, request, path, gone)) ??
       serveBackup(view.backup, request, path) ??
-      (await serveDevices(edge.devices, request, path, gone)) ??
+      (await serveDevices({ devices: edge.devices, heard: past }, request, path, gone)) ??
       (await serveConflicts(conflicts, request, path)) ??
       (await serveLogs(source, request, path, gone)) ??
       statusResponse(404, "the server could not find the requested resource")

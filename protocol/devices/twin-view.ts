@@ -1,6 +1,6 @@
 /** A device as people and programs ask for it, read off the registers; the same on the cloud and on the node. */
 import { calibratedTime } from "../../core/clock.ts";
-import { type Event, type EventId, type Incarnation, eventId } from "../../core/event.ts";
+import { type Event, type EventId, type Incarnation, type Side, eventId } from "../../core/event.ts";
 import { type ConflictPolicy, type Register, type Registers, winner } from "../../core/registers.ts";
 import { rfc3339 } from "../../core/time.ts";
 import { type StandingConflict, type Winner, declaredPolicy, standingConflict } from "./conflicts.ts";
@@ -13,7 +13,10 @@ export { desiredSlot, isDesiredSlot, reportedSlot, stateSlot } from "./twin-slot
 /** What `device get --json` answers. */
 export interface DeviceAnswer extends DeviceView {
   readonly asOf: AsOf;
+  /** Whether nothing that came here is missing. What has not come yet, `silent` says. */
   readonly complete: boolean;
+  /** Since when the other side (at the cloud the node) has not been heard: null while it is. Absent of the past. */
+  readonly silent?: { readonly side: Side; readonly since: string | null } | null;
 }
 
 export interface AsOf {

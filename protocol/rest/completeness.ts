@@ -1,6 +1,6 @@
 /** What an answer about the past is known to lack. */
 import { compareInSide, type Cut } from "../../core/cut.ts";
-import { type Seen, nodeOfLog, otherSide, sideOf } from "../../core/event.ts";
+import { type Seen, type Side, nodeOfLog, otherSide, sideOf } from "../../core/event.ts";
 import { type PastLog, placeOf } from "../../core/past.ts";
 import type { Problem } from "../../core/replay.ts";
 import { rfc3339 } from "../../core/time.ts";
@@ -63,6 +63,23 @@ export async function peerGap(
   const until = await peerKnownUntil(log, link, nowMs);
   // Later than now nothing has happened, on either side.
   return until < Math.min(span.to, nowMs) ? [gap(until, Infinity, absentPeer(log))] : [];
+}
+
+/** The other side of a log has not been heard, or not all that it said it has. */
+export interface Silence {
+  readonly side: Side;
+  /** RFC 3339; null where nothing of it ever came. What it did since may be missing. */
+  readonly since: string | null;
+}
+
+/** @returns null while the other side is connected, and all that it said to hold has come */
+export async function silenceOf(
+  log: PastLog,
+  link: LinkView | undefined,
+  nowMs: number,
+): Promise<Silence | null> {
+  const until = await peerKnownUntil(log, link, nowMs);
+  return until < nowMs ? { side: otherSide(log.side), since: timeText(until) } : null;
 }
 
 /** What a cut counts in, and is not held. */

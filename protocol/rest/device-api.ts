@@ -7,12 +7,13 @@
  *     PUT /tidemark/v1/namespaces/NS/devices/NAME/desired/PROPERTY  {"value": "…"}
  */
 import { TidemarkError } from "../../core/errors.ts";
-import { type Event, type EventId, eventId } from "../../core/event.ts";
+import { type Event, type EventId, eventId, nodeLog } from "../../core/event.ts";
 import type { Cancelled } from "../../core/follow.ts";
 import { rfc3339 } from "../../core/time.ts";
 import { whatChanged } from "../devices/history.ts";
 import { parseDeviceKey } from "../devices/topics.ts";
 import type { AsOf, DeviceView } from "../devices/twin-view.ts";
+import { silenceOf } from "./completeness.ts";
 import {
   type HttpRequest,
   type HttpResponse,
@@ -21,6 +22,7 @@ import {
   queryValue,
   statusResponse,
 } from "./http.ts";
+import type { PastSource } from "./past-source.ts";
 
 /** The devices that one process knows. */
 export interface DeviceSource {
@@ -34,6 +36,9 @@ export interface DeviceSource {
   /** Resolves when durable. @throws NOT_FOUND, INVALID */
   readonly setDesired: (desired: DesiredValue) => Promise<void>;
 }
+
+/** What tells since when the other side of a node's log has not been heard here. */
+export type Heard = Pick<PastSource, "log" | "link" | "now">;
 
 export interface DesiredValue {
   readonly namespace: string;
@@ -58,7 +63,7 @@ export interface ChangeRow {
 
 /** @returns undefined when the path is not one of these */
 export async function serveDevices(
-  source: DeviceSource,
+  { devices: source, heard }: { readonly devices: DeviceSource; readonly heard: Heard },
   request: HttpRequest,
   path: readonly string[],
   gone: Cancelled,
@@ -81,7 +86,9 @@ export async function serveDevices(
   if (rest.length === 4 && request.method === "GET") {
     const view = source.get(namespace, name);
     if (view === undefined) return statusResponse(404, `there is no device ${namespace}/${name} here`);
-    return jsonResponse(200, { ...view, asOf: source.asOf(), complete: source.complete() });
+    const log = view.node === null ? undefined : heard.log(nodeLog(view.node));
+    const silent = log ? await silenceOf(log, heard.link(view.node ?? ""), heard.now()) : null;
+    return jsonResponse(200, { ...view, asOf: source.asOf(), complete: source.complete(), silent });
   }
   if (rest.length === 6 && rest[4] === "desired" && request.method === "PUT") {
     return set(source, request, { namespace, name, property: rest[5] as string });

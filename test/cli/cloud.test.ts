@@ -89,9 +89,11 @@ t.test("a device without a node is read from its declaration", async (t) => {
     model: "thermo",
     properties: { temp: { type: "INT", reported: null, desired: null, inSync: true } },
     complete: true,
+    silent: { side: "node", since: null },
   });
   const { out } = await tidemark(["device", "get", "default/thermo-1"]);
-  t.match(out, /^default\/thermo-1\n {2}node {3}edge-1\n/);
+  t.match(out, /^default\/thermo-1\n {2}node {7}edge-1\n/);
+  t.match(out, /^ {2}not heard {2}from the node at all yet/m);
   t.match(
     out,
     /^PROPERTY {2}TYPE {3}REPORTED {2}DESIRED {2}IN-SYNC {2}AGE\ntemp {6}INT {4}- {9}- {8}- {8}-$/m,

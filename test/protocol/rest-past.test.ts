@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import t from "tap";
 import { type EventId, type Seen, eventId } from "../../core/event.ts";
 import { nodeLog } from "../../core/event.ts";
+import { silenceOf } from "../../protocol/rest/completeness.ts";
 import { c1, c2, n1, n2 } from "../core/drafts.ts";
 import { deleted, desired, reported, thermo } from "../core/log-site.ts";
 import { MadeLog } from "../core/past-log.ts";
@@ -346,7 +347,8 @@ t.test("an answer is complete only as far as the other side is known", async (t)
     t.equal(body["complete"], (body["gaps"] as unknown[]).length === 0);
     return (body["gaps"] as { from: string }[]).map(({ from }) => from && Date.parse(from));
   };
-  t.same(await gaps("now"), [], "while it is connected, until now");
+  const silent = (): Promise<unknown> => silenceOf(world.node, world.links.get("edge-1"), nowMs);
+  t.same([await gaps("now"), await silent()], [[], null], "while it is connected, until now");
   world.connected([[n1, 4]]);
   t.same(await gaps("now"), [800], "it holds more than has come");
   t.same(await gaps("800"), []);
@@ -356,6 +358,7 @@ t.test("an answer is complete only as far as the other side is known", async (t)
   world.links.set("edge-1", { state: "Disconnected", since: 500_000, reason: "cut", acked });
   t.same(await gaps("455000"), [], "until contact was lost");
   t.same(await gaps("455001"), [455_000]);
+  t.same(await silent(), { side: "node", since: "1970-01-01T00:07:35.000Z" });
   t.same(await gaps(`${n1}/3`), [], "what an event had seen does not hang on the link");
   const history = await world.get(`${device}/history`, { to: "800" });
   t.equal(history.body["complete"], true);

@@ -27,6 +27,11 @@ export function isNeededForEver(event: Pick<Event, "type" | "slot">): boolean {
   return event.slot === undefined && marks.has(event.type);
 }
 
+interface Timed {
+  /** Calibrated. */
+  readonly timeMs: number;
+}
+
 /**
  * What the events say that are past retention: of each facet of an object the last, and which lives are over. An event
  * is replaced by those alone: what an event of yesterday replaced is still the state of the day before. Of all events,
@@ -36,7 +41,8 @@ export class Survey {
   /** Lives under which there is more than their end. */
   readonly #under = new Set<EventId>();
   readonly #last = new Map<string, number>();
-  readonly #ends = new Map<string, Seen>();
+  readonly #ends = new Map<string, Seen & Timed>();
+  readonly #lasts = new Map<Incarnation, Seen & Timed>();
   #ended: Ended = new Map();
   #isWhole = true;
 
@@ -55,15 +61,25 @@ export class Survey {
     this.#isWhole = false;
   }
 
-  /** @param event one that retention lets go */
-  note(event: Event): void {
+  /**
+   * @param event one that retention lets go
+   * @param timeMs when it was, as clocks that were put right since would have said it
+   */
+  note(event: Event, timeMs: number): void {
+    const { origin, seq } = event;
+    if (seq > this.lastOf(origin)) this.#lasts.set(origin, { origin, seq, timeMs });
     const ended = readEnded(event);
     if (ended === undefined && event.slot === undefined && event.deletes !== true) return;
     if (ended !== undefined) this.#ended = joinEnded(this.#ended, ended);
     const facet = facetOf(event);
-    if (event.seq > (this.#last.get(facet) ?? 0)) this.#last.set(facet, event.seq);
-    const isEnd = event.deletes === true && event.life !== undefined && sideOf(event.origin) === "cloud";
-    if (isEnd) this.#ends.set(`${event.life} ${event.key}`, event);
+    if (seq > (this.#last.get(facet) ?? 0)) this.#last.set(facet, seq);
+    const isEnd = event.deletes === true && event.life !== undefined && sideOf(origin) === "cloud";
+    if (isEnd) this.#ends.set(`${event.life} ${event.key}`, { origin, seq, timeMs });
+  }
+
+  /** The last sequence of an origin that retention lets go; 0 for none. */
+  lastOf(origin: Incarnation): number {
+    return this.#lasts.get(origin)?.seq ?? 0;
   }
 
   /** What ended a life of an object, where that is past retention. */
@@ -71,7 +87,10 @@ export class Survey {
     return this.#ends.get(`${life} ${key}`);
   }
 
-  /** Whether a later event, or the end of its life, has made this one say nothing any more. */
+  /**
+   * Whether a later event, or the end of its life, has made this one say nothing any more. An end that the origin has
+   * nothing after that is past retention, comes too late: the past is whole from before it on.
+   */
   isReplaced(event: Event): boolean {
     if (event.seq < (this.#last.get(facetOf(event)) ?? 0)) return true;
     const life = lifeOf(event);
@@ -79,7 +98,9 @@ export class Survey {
     const began = parseEventId(life);
     const isForgotten = began !== undefined && isEnded(this.#ended, began);
     if (event.deletes === true) return isForgotten && this.#isWhole && !this.#under.has(life);
-    return isForgotten || this.endOf(life, event.key) !== undefined;
+    const end = this.#ends.get(`${life} ${event.key}`);
+    if (end === undefined) return isForgotten;
+    return end.timeMs <= (this.#lasts.get(event.origin)?.timeMs ?? 0);
   }
 }
 
@@ -98,6 +119,8 @@ function facetOf(event: Event): string {
  */
 export function isKept(event: Event, survey: Survey): boolean {
   if (isNeededForEver(event)) return true;
+  // It tells from when on the past is whole.
+  if (event.seq === survey.lastOf(event.origin)) return true;
   const isState = event.slot !== undefined || event.deletes === true || readEnded(event) !== undefined;
   return isState && !survey.isReplaced(event);
 }

@@ -4,6 +4,7 @@
  * any moment loses nothing, and the next pass finds what is left to do by itself.
  */
 import { checkpointPrefix, edgesName, encodeEdges } from "./checkpoint.ts";
+import { calibratedTime } from "./clock.ts";
 import { unpack } from "./codec.ts";
 import type { Committer } from "./committer.ts";
 import { type PlacedSegment, Survey, byOrigin, coverOf, isKept } from "./compaction.ts";
@@ -41,8 +42,6 @@ interface Pass {
   /** Of each origin of this side, how far the other side had it when the pass began. */
   readonly acked: Map<Incarnation, number>;
   readonly survey: Survey;
-  /** Of each origin the latest event that is past retention. */
-  readonly aged: Map<Incarnation, number>;
   /** How far it has looked. */
   surveyed: number;
   /** Wall clock when it began. */
@@ -126,7 +125,6 @@ export class Compactor {
       demand: this.#options.demand(),
       acked: new Map(),
       survey: new Survey(),
-      aged: new Map(),
       surveyed: 0,
       nowMs: now(),
       next: 1,
@@ -155,9 +153,7 @@ export class Compactor {
       for (const each of keptOf(segment, record.position, record.arrived)) {
         pass.survey.see(each.event);
         if (!this.#mayForget(each, pass)) continue;
-        const { origin, seq } = each.event;
-        pass.survey.note(each.event);
-        pass.aged.set(origin, Math.max(seq, pass.aged.get(origin) ?? 0));
+        pass.survey.note(each.event, calibratedTime(this.log.registers.eras, each.event));
       }
     }
     if (records.length === 0) pass.surveyed = pass.horizon;
@@ -254,7 +250,7 @@ export class Compactor {
         hashBefore: before.get(origin) ?? zeroHash,
         digest,
         span,
-        replacedUpTo: pass.aged.get(origin),
+        replacedUpTo: pass.survey.lastOf(origin),
         keeps: (each) => {
           const isLeft = !this.#mayForget(each, pass) || isKept(each.event, pass.survey);
           if (isLeft) return true;

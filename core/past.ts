@@ -158,8 +158,7 @@ export async function beginningOf(log: PastLog): Promise<Beginning | undefined> 
   let whole = Number.NEGATIVE_INFINITY;
   for (const { origin, top, wholeFrom } of log.histories.values()) {
     if (top === 0) continue;
-    const after = wholeFrom === 0 ? undefined : await firstHeld(log, origin, { from: wholeFrom, to: top });
-    if (after !== undefined) whole = Math.max(whole, timeOf(log, after));
+    if (wholeFrom > 0) whole = Math.max(whole, await timeFrom(log, { origin, seq: wholeFrom }, top));
     const event = await log.eventAt(origin, 1);
     if (event === undefined) isForgotten ||= !log.problems.some((problem) => isOf(problem, origin));
     else if (first === undefined || timeOf(log, event) < timeOf(log, first)) first = event;
@@ -168,6 +167,13 @@ export async function beginningOf(log: PastLog): Promise<Beginning | undefined> 
   if (first === undefined) return undefined;
   const time = timeOf(log, first);
   return whole < time ? { time, isForgotten } : { time: whole, isForgotten: true };
+}
+
+/** When something was that an origin held from a sequence on; where that is still to come, the last it had before. */
+async function timeFrom(log: PastLog, { origin, seq }: Seen, top: number): Promise<number> {
+  const first = await firstHeld(log, origin, { from: seq, to: top });
+  const event = first ?? (await log.eventAt(origin, await log.lastAt(origin, Infinity)));
+  return event === undefined ? Number.NEGATIVE_INFINITY : timeOf(log, event);
 }
 
 /** The first that is held of any origin, where none is held from its beginning. */

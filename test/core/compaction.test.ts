@@ -60,7 +60,7 @@ function forget(
   const span = { from: 1, to: 1000 };
   const survey = new Survey();
   for (const each of known) survey.see(each);
-  for (const each of known) if (mayForget(each)) survey.note(each);
+  for (const each of known) if (mayForget(each)) survey.note(each, each.time);
   const covers = [...byOrigin(segments).values()].map((ofOrigin): PlacedSegment => {
     const keeps = ({ event: each }: { event: Event }): boolean => !mayForget(each) || isKept(each, survey);
     const [first] = ofOrigin as [PlacedSegment];
@@ -174,7 +174,7 @@ t.test("what is left of what was left makes the same state, as of any moment tha
         aged += step;
         const survey = new Survey();
         for (const each of events) survey.see(each);
-        for (const each of events) if (each.position <= aged) survey.note(each);
+        for (const each of events) if (each.position <= aged) survey.note(each, each.time);
         const left = events.filter((each) => each.position > aged || isKept(each, survey));
         // A part of it may be written again in this pass, and the rest in a later one.
         events = events.filter((each) => left.includes(each) || each.position % 3 === step % 3);

@@ -26,6 +26,7 @@ import {
   numberedName,
   spanPrefix,
 } from "./history-entries.ts";
+import { isLetGo } from "./history-prune.ts";
 import type { Range } from "./history.ts";
 import type { Log } from "./log.ts";
 import type { MergeIndex } from "./merger.ts";
@@ -164,7 +165,10 @@ export class HistoryIndex implements MergeIndex {
     let next = end + 1;
     const found: Range[] = [];
     for (const { seq } of fresh) {
-      if (seq > next && !isCovered(covers, next, seq - 1)) found.push({ from: next, to: seq - 1 });
+      const gap = { from: next, to: seq - 1 };
+      // A cover that was merged before may have let go what was last in it.
+      const isGap = gap.from <= gap.to && !isCovered(covers, gap.from, gap.to);
+      if (isGap && !(await isLetGo(this.#log, origin, gap))) found.push(gap);
       next = Math.max(next, seq + 1);
     }
     const isFilling = (fresh[0]?.seq ?? next) <= end;

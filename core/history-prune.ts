@@ -10,9 +10,13 @@ import {
   ownerOf,
   spanPrefix,
 } from "./history-entries.ts";
+import type { Range } from "./history.ts";
 import type { Log } from "./log.ts";
+import { readable, readableEvents } from "./replay.ts";
+import { lastOf } from "./segment.ts";
 
 const pageNames = 1000;
+const readBytes = 256 * 1024;
 
 /**
  * Of an origin's spans, and of each object's entries, the last that begins before the past is whole stays: it tells what
@@ -23,11 +27,12 @@ export async function pruneHistory(log: Log, committer: Committer): Promise<void
   for (const history of log.histories.values())
     if (history.wholeFrom > 0) wholeFrom.set(history.origin, history.wholeFrom);
   if (wholeFrom.size === 0) return;
-  for (const [origin, seq] of wholeFrom) {
+  for (const origin of wholeFrom.keys()) {
     await prune(committer, spanPrefix(log.id, origin), wholeFrom);
     const name = gapsName(log.id, origin);
     const gaps = decodeGaps(await committer.store.get(name));
-    const left = gaps.filter(({ to }) => to >= seq);
+    const left: Range[] = [];
+    for (const gap of gaps) if (!(await isLetGo(log, origin, gap))) left.push(gap);
     if (left.length < gaps.length) committer.put(name, encodeGaps(left));
   }
   await prune(committer, anyHistoryPrefix(log.id), wholeFrom);
@@ -90,4 +95,25 @@ async function prune(
     after = end;
     await committer.flush();
   }
+}
+
+/** Whether covers hold all of a range, and nothing in it: what may come yet, or is kept, has to be looked for there. */
+export async function isLetGo(
+  { id, stored }: Log,
+  origin: Incarnation,
+  { from, to }: Range,
+): Promise<boolean> {
+  for (let next = from; next <= to;) {
+    const before = next;
+    for (const record of await stored.store.readOrigin(id, origin, next, readBytes)) {
+      const segment = readable(record, stored.digest);
+      if (segment === undefined || segment.lo > next) return false;
+      const events = readableEvents(record, stored.digest) ?? [];
+      if (events.some(({ seq }) => from <= seq && seq <= to)) return false;
+      next = Math.max(next, lastOf(segment) + 1);
+      if (next > to) return true;
+    }
+    if (next === before) return false;
+  }
+  return true;
 }

@@ -2,9 +2,9 @@
 import * as fc from "fast-check";
 import t from "tap";
 import type { EventId } from "../../core/event.ts";
-import { decodeGaps, gapsName } from "../../core/history-entries.ts";
+import { anyHistoryPrefix, decodeGaps, gapsName, spanPrefix } from "../../core/history-entries.ts";
 import { stateOfSide } from "../../core/history-read.ts";
-import { type Action, Lives, living, mergeAll } from "./history-lives.ts";
+import { type Action, Lives, forgetting, living, mergeAll } from "./history-lives.ts";
 import { byText, keys, sameAsWalk } from "./history-walk.ts";
 import { Site, World, applied, meet, node1, reported, said } from "./log-site.ts";
 
@@ -21,6 +21,17 @@ t.test("at any cut, of any log, the index says what a walk says", async () => {
     }),
     { numRuns: 40, interruptAfterTimeLimit: 60_000 },
   );
+});
+
+t.test("of what is compacted too, from when on the past is whole", async (t) => {
+  let compared = 0;
+  await fc.assert(
+    fc.asyncProperty(forgetting, async ([steps, picks]) => {
+      compared += await holds(steps, picks);
+    }),
+    { numRuns: 40, interruptAfterTimeLimit: 60_000 },
+  );
+  t.ok(compared > 0);
 });
 
 t.test(
@@ -47,6 +58,89 @@ t.test("what was lost twice is not there again", async (t) => {
   const lose: Action = { do: "lose", at: 0 };
   const report: Action = { do: "report", key: 0, slot: 0, count: 0 };
   t.equal(await holds([report, lose, lose, { ...lose, at: 1 }, report], [0, 3, 4, 5]), 4 * 4);
+});
+
+const compacted = {
+  do: "compact",
+  age: 0,
+  all: true,
+  acked: true,
+  undelivered: false,
+  runBytes: 300,
+  prune: true,
+} as const;
+const everywhere = Array.from({ length: 90 }, (_, nth) => nth);
+
+t.test("the last that is past retention stays, though it says nothing: it tells since when", async (t) => {
+  const say: Action = { do: "say", node: true };
+  const report: Action = { do: "report", key: 0, slot: 0, count: 4 };
+  const steps: Action[] = [
+    report,
+    say,
+    { do: "meet" },
+    { ...compacted, node: false },
+    report,
+    { do: "meet" },
+  ];
+  t.ok((await holds(steps, everywhere)) > 0);
+});
+
+t.test("what the end of a life made void stays, until its origin's past begins after that end", async (t) => {
+  const steps: Action[] = [
+    { do: "report", key: 0, slot: 0, count: 9 },
+    { do: "report", key: 0, slot: 1, count: 9 },
+    { do: "meet" },
+    { do: "pass", ms: 100 },
+    { do: "desire", key: 0, slot: 0 },
+    { do: "delete", key: 0 },
+    { do: "meet" },
+    { do: "desire", key: 1, slot: 0 },
+    { do: "desire", key: 1, slot: 1 },
+    { do: "desire", key: 1, slot: 2 },
+    { do: "meet" },
+    { ...compacted, node: true },
+  ];
+  t.ok((await holds(steps, everywhere)) > 0);
+});
+
+t.test("where something is kept, that the index does not tell of, is not forgotten", async (t) => {
+  const steps: Action[] = [
+    { do: "report", key: 0, slot: 0, count: 9 },
+    { do: "meet" },
+    { ...compacted, node: false, prune: false },
+    { do: "report", key: 1, slot: 0, count: 9 },
+    { do: "meet" },
+    { do: "merge", node: false, bytes: 300 },
+    { ...compacted, node: false },
+  ];
+  t.ok((await holds(steps, everywhere)) > 0);
+});
+
+t.test("what was let go is no gap of the index, and what it tells of a forgotten past goes", async (t) => {
+  const lives = await Lives.begin();
+  const { cloud, node } = lives;
+  const { incarnation: origin } = node.log;
+  const reports: Action[] = [0, 1, 2].map((key) => ({ do: "report", key, slot: 0, count: 9 }));
+  const live = async (...steps: Action[]): Promise<void> => {
+    for (const step of steps) await lives.step(step);
+  };
+  const names = async (): Promise<number> => {
+    const found = await cloud.store.names(anyHistoryPrefix(node1));
+    return found.length + (await cloud.store.names(spanPrefix(node1, origin))).length;
+  };
+  await live(...reports, { ...compacted, node: true }, ...reports);
+  // What it has just said, it would give from memory.
+  await node.restart();
+  await live({ do: "meet" }, { do: "merge", node: false, bytes: 500 });
+  t.ok((await cloud.events()).length < (await lives.heldBy(cloud)).length);
+  t.equal(await cloud.store.get(gapsName(node1, origin)), undefined);
+  await live(...reports, ...reports, { do: "meet" }, { do: "merge", node: false, bytes: 500 });
+  const before = await names();
+  await live({ ...compacted, node: false, all: false, prune: false });
+  t.equal(await names(), before);
+  await live({ ...compacted, node: false, all: false });
+  t.ok((await names()) < before, `${await names()} of ${before}`);
+  t.ok((await lives.check(everywhere)) > 0);
 });
 
 async function longLog(reports: number): Promise<{ node: Site; life: EventId }> {

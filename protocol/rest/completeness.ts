@@ -1,6 +1,7 @@
 /** What an answer about the past is known to lack. */
 import { compareInSide, type Cut } from "../../core/cut.ts";
-import { type Seen, type Side, nodeOfLog, otherSide, sideOf } from "../../core/event.ts";
+import { type Incarnation, type Seen, type Side, nodeOfLog, otherSide, sideOf } from "../../core/event.ts";
+import type { Range } from "../../core/history.ts";
 import { type PastLog, placeOf } from "../../core/past.ts";
 import type { Problem } from "../../core/replay.ts";
 import { rfc3339 } from "../../core/time.ts";
@@ -19,6 +20,8 @@ export interface Span {
   readonly to: number;
   /** Whether what the other side did counts in by its time, and not as far as somebody had seen it. */
   readonly isOpen: boolean;
+  /** Ms since the epoch: what is asked for are the states then, and not what happened. */
+  readonly states?: readonly number[];
 }
 
 /** Whether an answer for an instant may lack something that this replica does not hold. */
@@ -47,10 +50,21 @@ export async function holesIn(log: PastLog, span: Span): Promise<Gap[]> {
     for (const { from, to } of thin) {
       // What is forgotten from the beginning on, is no gap: the log begins after it.
       if (from === 1) continue;
-      await add({ origin, from, to }, `of ${origin} ${from} to ${to} only what was not replaced is kept`);
+      const [since, until] = await edgesOf(log, { origin, from, to: to - 1 });
+      // Where something is replaced at last, what it replaced is not missed any more.
+      const { states } = span;
+      const isIn =
+        states === undefined
+          ? since <= span.to && span.from < until
+          : states.some((time) => since <= time && time < until);
+      if (isIn) gaps.push(gap(since, until, thinText(origin, { from, to })));
     }
   }
   return gaps;
+}
+
+function thinText(origin: Incarnation, { from, to }: Range): string {
+  return `of ${origin} ${from} to ${to} only what was not replaced is kept`;
 }
 
 /** What the other side may have done in the span without its having come here. @param link as far as it is known */
@@ -84,11 +98,17 @@ export async function silenceOf(
 
 /** What a cut counts in, and is not held. */
 export function gapsOfCut(log: PastLog, cut: Cut): Gap[] {
-  return [cut.cloud, cut.node]
-    .filter((last) => last !== undefined && (log.histories.get(last.origin)?.end ?? 0) < last.seq)
-    .map((last) =>
-      gap(-Infinity, Infinity, `LOG_GAP: the log lacks events before ${last?.origin}/${last?.seq}`),
-    );
+  const gaps: Gap[] = [];
+  for (const last of [cut.cloud, cut.node]) {
+    if (last === undefined) continue;
+    const { origin, seq } = last;
+    const { end = 0, thin = [] } = log.histories.get(origin) ?? {};
+    if (end < seq)
+      gaps.push(gap(-Infinity, Infinity, `LOG_GAP: the log lacks events before ${origin}/${seq}`));
+    const around = thin.find(({ from, to }) => from <= seq && seq < to);
+    if (around !== undefined) gaps.push(gap(-Infinity, Infinity, thinText(origin, around)));
+  }
+  return gaps;
 }
 
 function gap(from: number, to: number, reason: string): Gap {

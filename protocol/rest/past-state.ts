@@ -224,8 +224,8 @@ async function aboutPast(
 ): Promise<PastAnswer> {
   const [{ log }] = pasts;
   const gaps: Gap[] = pasts.flatMap(({ found }) => (found.isEvent ? gapsOfCut(log, found.cut) : []));
+  const states = pasts.filter(({ found }) => !found.isEvent).map(({ found }) => found.place.time);
   const to = Math.max(...pasts.map(({ found }) => found.place.time));
-  const isOpen = pasts.some(({ found }) => !found.isEvent);
-  const span: Span = { from: -Infinity, to, isOpen };
+  const span: Span = { from: -Infinity, to, isOpen: states.length > 0, states };
   return aboutAnswer(source, log, { span, gaps, warnings });
 }

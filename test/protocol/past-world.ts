@@ -2,6 +2,7 @@
 import type { Draft, EventId, LogId } from "../../core/event.ts";
 import { clusterLog, nodeLog } from "../../core/event.ts";
 import type { Cancelled } from "../../core/follow.ts";
+import type { PastLog } from "../../core/past.ts";
 import type { HttpRequest } from "../../protocol/rest/http.ts";
 import { pathSegments, responseOfError } from "../../protocol/rest/http.ts";
 import { type PastSource, servePast } from "../../protocol/rest/past-api.ts";
@@ -18,7 +19,8 @@ export class PastWorld {
   readonly cluster: MadeLog = new MadeLog([], clusterLog);
   readonly node: MadeLog = new MadeLog([], nodeLog("edge-1"));
   readonly links: Map<string, LinkView> = new Map();
-  readonly more: MadeLog[] = [];
+  readonly more: PastLog[] = [];
+  now: number = nowMs;
 
   /** The cloud has heard all that the node did. */
   connected(acked: readonly (readonly [string, number])[] = [[n1, 0]]): void {
@@ -26,12 +28,12 @@ export class PastWorld {
   }
 
   get source(): PastSource {
-    const logs = [this.cluster, this.node, ...this.more];
+    const logs: PastLog[] = [this.cluster, this.node, ...this.more];
     return {
       logs: () => logs,
       log: (id: LogId) => logs.find((log) => log.id === id),
       link: (node) => this.links.get(node),
-      now: () => nowMs,
+      now: () => this.now,
     };
   }
 

@@ -46,10 +46,10 @@ export async function holesIn(log: PastLog, span: Span): Promise<Gap[]> {
     const what = `${problem.origin ?? "positions"} ${problem.from} to ${problem.to}`;
     await add(problem, `${problem.code}: the log lacks ${what}`);
   }
-  for (const { origin, thin } of log.histories.values()) {
+  for (const { origin, top, thin } of log.histories.values()) {
     for (const { from, to } of thin) {
-      // What is forgotten from the beginning on, is no gap: the log begins after it.
-      if (from === 1) continue;
+      // What is forgotten from the beginning on, is no gap: the log begins after it, where what replaced it is here.
+      if (from === 1 && to <= top) continue;
       const [since, until] = await edgesOf(log, { origin, from, to: to - 1 });
       // Where something is replaced at last, what it replaced is not missed any more.
       const { states } = span;

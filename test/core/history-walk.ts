@@ -98,8 +98,8 @@ function isThin(log: Log, past: readonly Event[]): boolean {
   const ends = new Map<Incarnation, number>();
   for (const { origin, seq } of past) ends.set(origin, Math.max(seq, ends.get(origin) ?? 0));
   return [...ends].some(([origin, end]) => {
-    const { thin = [] } = log.histories.get(origin) ?? {};
-    return thin.some(({ from, to }) => from > 1 && from <= end && end < to);
+    const { thin = [], top = 0 } = log.histories.get(origin) ?? {};
+    return thin.some(({ from, to }) => (from > 1 || to > top) && from <= end && end < to);
   });
 }
 

@@ -90,4 +90,7 @@ t.test("so does one as of an event whose writer had seen what is not all kept", 
     [{ complete: false }, { complete: false }, whole],
     "also where nothing is before it",
   );
+  world.node.histories.get(n1)?.noteThin({ from: 1, to: 9 });
+  const untilLater = { body: { complete: false, gaps: [{ to: null, reason: /n\S+ 1 to 9 only/ }] } };
+  t.match(await world.get(device, { at: "950" }), untilLater, "what replaced it has not come");
 });

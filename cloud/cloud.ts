@@ -115,6 +115,10 @@ export class Cloud {
       product,
       nodeLog: (node) => this.nodeLog(node),
       room: options.room,
+      onAcked: (node) => {
+        const log = this.#nodes.get(node);
+        if (log !== undefined) this.forgetting.noteAcks(log);
+      },
       ...(compressor && { compressor }),
     });
     committer.onFailure(() => onFailure?.(committer.failure as TidemarkError));

@@ -21,6 +21,8 @@ export interface HubOptions {
   /** Opens the log of a node, once. */
   readonly nodeLog: (node: string) => Promise<Log>;
   readonly compressor?: Compressor;
+  /** A node said how far it has an origin of the cloud durable. */
+  readonly onAcked?: (node: string) => void;
   /** While it is full, nodes are asked to wait. */
   readonly room?: LinkRoom | undefined;
 }
@@ -112,7 +114,10 @@ export class CloudHub {
         this.#changed(link, "Connected", undefined);
         environment.logger.log("info", "a node connected", { node });
       },
-      onAcked: (origin, seq) => link.acked.set(origin, seq),
+      onAcked: (origin, seq) => {
+        link.acked.set(origin, seq);
+        this.#options.onAcked?.(node);
+      },
       onClosed: (closed) => {
         this.#ended(node, endpoint, closed);
       },

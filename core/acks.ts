@@ -22,9 +22,14 @@ export async function knownAcks(committer: Committer, log: LogId, said: Acks): P
   const isNews = said.size !== kept.size || [...said].some(([origin, seq]) => kept.get(origin) !== seq);
   const acks = new Map(said);
   if (!isNews) return acks;
-  committer.put(acksName(log), pack([version, [...acks]]));
+  keepAcks(committer, log, acks);
   await committer.flush();
   return acks;
+}
+
+/** With the next commit. */
+export function keepAcks(committer: Committer, log: LogId, said: Acks): void {
+  committer.put(acksName(log), pack([version, [...said]]));
 }
 
 /** What can't be read is as good as nothing said. */

@@ -2,7 +2,7 @@
  * Forgets in the background, over the logs of one process: once an hour what is past its age; and while the disk is
  * short of room, over and over, ever younger events, until there is room again or nothing is left that may go.
  */
-import { type Acks, knownAcks } from "./acks.ts";
+import { type Acks, keepAcks, knownAcks } from "./acks.ts";
 import type { Committer } from "./committer.ts";
 import { Compactor } from "./compactor.ts";
 import { TidemarkError, messageOf } from "./errors.ts";
@@ -41,12 +41,16 @@ export interface ForgettingOptions extends ForgettingPace {
 export type SaidAcks = () => Acks | "all";
 
 interface Member {
+  /** When what the other side said was put to be kept, by the monotonic clock. */
+  keptMs: number;
   readonly compactor: Compactor;
   readonly said: SaidAcks;
   acks: Acks | "all";
 }
 
 const everyMsDefault = 3_600_000;
+/** What the other side said is put to be kept so often, at most. */
+const keepAcksMs = 1000;
 /** Where room is short when it begins: once the logs are open. */
 const firstMs = 1000;
 /** While nothing more can go, it is tried again after this, and then after twice as long, up to an hour. */
@@ -101,6 +105,7 @@ export class Forgetting {
   add(log: Log, said: SaidAcks): void {
     const { committer, environment, runBytes } = this.#options;
     const member: Member = {
+      keptMs: Number.NEGATIVE_INFINITY,
       said,
       acks: new Map(),
       compactor: new Compactor({
@@ -118,6 +123,18 @@ export class Forgetting {
         this.#isBusy = true;
       }),
     );
+  }
+
+  /** The other side has said more: known with the next commit, and so to the next process. */
+  noteAcks(log: Log): void {
+    const { committer, environment } = this.#options;
+    const member = this.#members.get(log);
+    const nowMs = environment.clock.monotonic();
+    if (member === undefined || nowMs - member.keptMs < keepAcksMs) return;
+    const acks = member.said();
+    if (acks === "all") return;
+    member.keptMs = nowMs;
+    keepAcks(committer, log.id, acks);
   }
 
   /** Forgets in this log no more. Resolves when nothing is written to it. */

@@ -21,6 +21,8 @@ export interface EdgeHubOptions {
   /** @throws NOT_REACHABLE, CERTIFICATE_MISSING, CERTIFICATE_REFUSED */
   readonly dial: () => Promise<Transport>;
   readonly compressor?: Compressor;
+  /** The cloud said how far it has an origin of this node durable. */
+  readonly onAcked?: () => void;
   /** While it is full, the cloud is asked to wait. */
   readonly room?: LinkRoom | undefined;
 }
@@ -123,7 +125,10 @@ export class EdgeHub {
       onEstablished: () => {
         this.#established();
       },
-      onAcked: (origin, seq) => this.#acked.set(origin, seq),
+      onAcked: (origin, seq) => {
+        this.#acked.set(origin, seq);
+        this.#options.onAcked?.();
+      },
       onClosed: (closed) => {
         this.#ended(closed);
       },

@@ -98,6 +98,9 @@ export class Edge {
       log,
       dial,
       room: options.room,
+      onAcked: () => {
+        this.forgetting.noteAcks(log);
+      },
       ...(compressor && { compressor }),
     });
     this.forgetting = new Forgetting({ ...options.forgetting, committer, environment, room: options.room });

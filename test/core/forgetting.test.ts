@@ -190,6 +190,28 @@ t.test("how far the peer has it is known after a restart, before it has said any
   await sound(t, node);
 });
 
+t.test("what it says while nothing is forgotten is kept with the next commit", async (t) => {
+  const { cloud, node, life, world } = await living();
+  await talk(cloud, node, life, 20);
+  await merge(node);
+  const acked = node.log.histories.get(node.log.incarnation)?.end ?? 0;
+  const first = forgettingOf(node, { acked });
+  const before = node.store.batches.length;
+  first.noteAcks(node.log);
+  await world.settle();
+  t.equal(node.store.batches.length, before, "it makes no commit of its own");
+  await node.append(reported("more", life));
+  await node.crash();
+  const whole = (await node.events()).length;
+  const policy = { resource: 0, twin: 0, telemetry: 0, message: 0, audit: 0 };
+  const { committer, log } = node;
+  const forgetting = new Forgetting({ committer, environment: world.environment, policy });
+  forgetting.add(log, () => new Map<Incarnation, number>());
+  await world.run(forgetting.forgetAll());
+  t.ok((await node.events()).length < whole);
+  await world.run(forgetting.close());
+});
+
 t.test("a log that is taken out is left alone, and closing waits for what is under way", async (t) => {
   const { cloud, node, life, world } = await living();
   await talk(cloud, node, life, 30);

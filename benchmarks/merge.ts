@@ -58,11 +58,33 @@ function costCase(batch: number, quick: boolean): Case {
   };
 }
 
+/** Bare: the same log, which is merged too, and of which nothing is forgotten. */
+function forgetCase(batch: number, quick: boolean): Case {
+  const name = `merge.append-${batch}-while-forgetting`;
+  const events = (quick ? 2000 : 10_000) * batch;
+  return {
+    title: name,
+    quantities: [
+      { name, unit: "events/s", target: { of: "ratio", at: "least", bound: 0.8 } },
+      { name: `${name}.written`, unit: "times" },
+      { name: `${name}.left`, unit: "bytes/event" },
+    ],
+    measure: ({ side }, setting) =>
+      inChild(program, async (child) => {
+        const fill = { ...fillOf(setting, events, batch), syncs: true, forgets: side === "product" };
+        const filled = await child.ask<Filled>("fill", fill);
+        const { appendRate, eventBytes, writtenBytes, diskBytes } = filled;
+        return [appendRate, writtenBytes / eventBytes, diskBytes / events];
+      }),
+  };
+}
+
 export const merge: Question = {
   name: "merge",
-  asks: "What do merged events take on the disk, and what does merging cost?",
+  asks: "What do merged events take on the disk, and what do merging and forgetting cost?",
   cases: (quick) => [
     ...[1, 10, 100].map((batch) => sizeCase(batch, quick)),
     ...[1, 100].map((batch) => costCase(batch, quick)),
+    forgetCase(50, quick),
   ],
 };

@@ -5,6 +5,7 @@ import { Level } from "level";
 import { encodeEvent } from "../core/codec.ts";
 import { Committer } from "../core/committer.ts";
 import { type EventId, type Incarnation, type LogId, nodeLog } from "../core/event.ts";
+import { Forgetting } from "../core/forgetting.ts";
 import { HistoryIndex } from "../core/history-index.ts";
 import { Log } from "../core/log.ts";
 import { Merging } from "../core/merging.ts";
@@ -22,6 +23,9 @@ export const lives: readonly EventId[] = Array.from(
   (_, nth) => `${cloud}/${nth + 1}` as EventId,
 );
 
+const minute = 60_000;
+const ages = { resource: minute, twin: minute, telemetry: minute, message: minute, audit: minute };
+
 export interface Fill {
   readonly directory: string;
   readonly events: number;
@@ -31,6 +35,8 @@ export interface Fill {
   readonly merges: boolean;
   /** Waits for the disk at each commit. */
   readonly syncs: boolean;
+  /** Goes over the log without a rest meanwhile, and forgets what is a minute old. */
+  readonly forgets?: boolean;
 }
 
 export interface Sized {
@@ -55,6 +61,7 @@ export interface TwinLog {
   readonly store: LevelStore;
   readonly log: Log;
   readonly merging: Merging;
+  readonly forgetting: Forgetting;
   readonly close: () => Promise<void>;
 }
 
@@ -71,12 +78,14 @@ export async function openTwinLog(
   const log = await Log.open({ id, side: "node", committer, environment });
   const indexOf = HistoryIndex.forAll();
   const merging = new Merging({ committer, environment, indexOf });
+  const forgetting = new Forgetting({ committer, environment, policy: ages });
   const close = async (): Promise<void> => {
+    await forgetting.close();
     await merging.close();
     await log.close();
     await store.close();
   };
-  return { store, log, merging, close };
+  return { store, log, merging, forgetting, close };
 }
 
 /** The devices, as the cloud declared them before anything was reported. */
@@ -99,16 +108,28 @@ async function receiveDevices(log: Log, time: number): Promise<void> {
   });
 }
 
-export async function fill({ directory, events, batch, merges, syncs }: Fill): Promise<Filled> {
+export async function fill({
+  directory,
+  events,
+  batch,
+  merges,
+  syncs,
+  forgets = false,
+}: Fill): Promise<Filled> {
   const source = new TwinEvents(lives);
   // The clock goes as the events do: years of reports in a minute.
-  const { log, merging, close } = await openTwinLog(directory, { syncs, clock: () => source.time });
+  const { log, merging, forgetting, close } = await openTwinLog(directory, {
+    syncs,
+    clock: () => source.time,
+  });
   await receiveDevices(log, source.time);
   const before = writtenBytes();
   const syncedBefore = syncedBytes();
   if (merges) merging.add(log);
   const began = performance.now();
   let eventBytes = 0;
+  let isOver = false;
+  const passes = forgets ? forgetAgain(forgetting, log, () => isOver) : undefined;
   for (let done = 0; done < events; done += batch) {
     const drafts = Array.from({ length: batch }, () => source.next());
     if (done < 1000)
@@ -116,6 +137,8 @@ export async function fill({ directory, events, batch, merges, syncs }: Fill): P
     await log.appended(drafts);
   }
   const appendRate = events / ((performance.now() - began) / 1000);
+  isOver = true;
+  await passes;
   const beganMerging = performance.now();
   await merging.mergeAll();
   const mergeMs = performance.now() - beganMerging;
@@ -130,6 +153,16 @@ export async function fill({ directory, events, batch, merges, syncs }: Fill): P
     appendRate,
     mergeMs,
   };
+}
+
+/** One pass after the other; before each, a snapshot, as it goes no further than that. */
+async function forgetAgain(forgetting: Forgetting, log: Log, isOver: () => boolean): Promise<void> {
+  forgetting.add(log, () => new Map([[log.incarnation, Number.MAX_SAFE_INTEGER]]));
+  while (!isOver()) {
+    log.snapshot();
+    await forgetting.forgetAll();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 }
 
 /** Fills, and then waits to be killed. @returns events in the log */

@@ -110,8 +110,11 @@ export function isBeginning(name: string, log: LogId, removed: readonly Range[])
   return removed.some(({ from, to }) => from === 1 && name <= checkpointName(log, to));
 }
 
+/** A store that has lost something has lost, perhaps, what was derived: without this note it is derived again. */
+export const rulesPrefix = "rules!";
+
 function rulesName(log: LogId): string {
-  return `rules!${log}`;
+  return rulesPrefix + log;
 }
 
 function skippedName(log: LogId): string {

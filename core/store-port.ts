@@ -18,7 +18,10 @@ export interface Store {
   get(name: string): Promise<Uint8Array | undefined>;
   /** Names that begin so, in order; of many, a page. */
   names(prefix: string, page?: Page): Promise<string[]>;
-  /** Of the names that begin with `prefix`, the greatest that is not after `name`, and its newest committed value. */
+  /**
+   * Of the names that begin with `prefix`, the greatest that is not after `name`, and its newest committed value.
+   * @throws SEGMENT_CORRUPT when that value is damaged
+   */
   floor(prefix: string, name: string): Promise<NamedValue | undefined>;
   /** All logs that hold a segment. */
   logs(): Promise<LogId[]>;

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Level } from "level";
 import { pack, unpack } from "../codec.ts";
 import { type Database, type Row, getAll, undamaged } from "./level-read.ts";
+import { rulesPrefix } from "../rules.ts";
 import { bodyPrefix, logOf, numbered, positionsPrefix, valuesPrefix } from "./level-keys.ts";
 import { allRows, fillStore } from "./level-rows.ts";
 import { originRows } from "./level-write.ts";
@@ -67,7 +68,7 @@ export async function undoRename(directory: string): Promise<void> {
 async function* soundRows(database: Database): AsyncGenerator<readonly Row[]> {
   const named = new Set<string>();
   for await (const rows of allRows(database)) {
-    const sound = rows.filter(isSound);
+    const sound = rows.filter((row) => isSound(row) && !row[0].startsWith(valuesPrefix + rulesPrefix));
     for (const [key, value] of sound) {
       // Index entries come before the bodies they name.
       const arrival = key.startsWith(positionsPrefix)

@@ -245,8 +245,12 @@ export class LevelStore implements Store {
     if (sealed === undefined) return undefined;
     const value = unseal(key, sealed, nodeDigest);
     if (value !== undefined) return value;
+    throw this.#unlike(name);
+  }
+
+  #unlike(name: string): TidemarkError {
     const what = `the value ${name} in ${this.directory} does not match its checksum: it has to be derived again`;
-    throw new TidemarkError("SEGMENT_CORRUPT", what, { data: { directory: this.directory, name } });
+    return new TidemarkError("SEGMENT_CORRUPT", what, { data: { directory: this.directory, name } });
   }
 
   names(prefix: string, { after, max }: Page = { after: "", max: Infinity }): Promise<string[]> {
@@ -265,18 +269,21 @@ export class LevelStore implements Store {
     });
   }
 
-  /** A name whose value is damaged is passed over: the one before it is as true. */
+  /** @throws SEGMENT_CORRUPT when the value is there, and damaged: the one before it would tell of another time */
   floor(prefix: string, name: string): Promise<NamedValue | undefined> {
     return this.#atOneMoment(async (view) => {
       const gte = valuesPrefix + prefix;
-      let range: Parameters<typeof firstRow>[0] = { gte, lte: valuesPrefix + name, reverse: true };
-      for (;;) {
-        const row = await undamaged(() => firstRow(range, view));
-        if (row === undefined || !row[0].startsWith(gte)) return undefined;
-        const value = unseal(row[0], row[1], nodeDigest);
-        if (value !== undefined) return { name: row[0].slice(valuesPrefix.length), value };
-        range = { gte, lt: row[0], reverse: true };
-      }
+      const range = { gte, lte: valuesPrefix + name, reverse: true };
+      const row = await firstRow(range, view).catch(async (error: unknown) => {
+        if (isDamage(error)) await this.suspect(`values ${prefix}`);
+        throw error;
+      });
+      if (row === undefined || !row[0].startsWith(gte)) return undefined;
+      const found = row[0].slice(valuesPrefix.length);
+      const value = unseal(row[0], row[1], nodeDigest);
+      if (value !== undefined) return { name: found, value };
+      await this.suspect(`value ${found}`);
+      throw this.#unlike(found);
     });
   }
 

@@ -106,6 +106,28 @@ t.test("a value that LevelDB can't read is none any more once the store is opene
   await store.close();
 });
 
+t.test(
+  "what is looked up and is not as it was written is no answer: what was derived is derived again",
+  async (t) => {
+    const directory = freshDirectory(t);
+    const store = new LevelStore(directory);
+    await store.open();
+    const values = ["h!1", "h!5", "h!9", "rules!node/edge-1"].map((name) => [name, bytes(name)] as const);
+    await store.commit({ segments: [], values: new Map(values) });
+    await store.close();
+    await raw(directory, (database) => database.put("m!h!5", bytes("something else")));
+    await store.open();
+    t.equal((await store.floor("h!", "h!4"))?.name, "h!1");
+    await t.rejects(store.floor("h!", "h!7"), { code: "SEGMENT_CORRUPT", message: /value h!5 / });
+    t.ok(store.isSuspect);
+    await store.close();
+    await store.open();
+    t.same(await store.names(""), ["h!1", "h!9", "rebuilt"], "and nothing says that all of it is there");
+    t.equal((await store.floor("h!", "h!7"))?.name, "h!1");
+    await store.close();
+  },
+);
+
 t.test("an index by origin that is lost is made again of the one by position", async (t) => {
   const directory = freshDirectory(t);
   const store = new LevelStore(directory);

@@ -57,7 +57,7 @@ export function reportOf({ failures, model, past, mostBytes, counts }: MonthResu
     `published ${model.published}, acknowledged ${model.acknowledged}; reports durable on the node ${model.reports}`,
     `in the cloud once and in order ${model.arrived}; let go undelivered ${lost.events}, named by log.dropped ${lost.named}`,
     `conflicts recorded ${model.conflicts}`,
-    `past asked ${past.asked}, right ${past.right}, said to be incomplete ${past.incomplete}; it reached back ${days(past.reachMs.least)} to ${days(past.reachMs.most)}`,
+    `past asked ${past.asked}, right ${past.right}, said to be incomplete ${past.incomplete}, refused over damage ${past.refused} times; it reached back ${days(past.reachMs.least)} to ${days(past.reachMs.most)}`,
     `store at most: node ${sizeText(mostBytes.node)}, cloud ${sizeText(mostBytes.cloud)}`,
     Object.entries(counts)
       .map(([name, count]) => `${name} ${count}`)

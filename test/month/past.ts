@@ -1,4 +1,5 @@
 /** Asks a log for the past, and compares it with what devices said then. */
+import { hasCode } from "../../core/errors.ts";
 import { pastOf } from "../../core/log-past.ts";
 import type { Log } from "../../core/log.ts";
 import { beginningOf, cutAt, registersAt } from "../../core/past.ts";
@@ -12,12 +13,20 @@ export interface PastFindings {
   right: number;
   /** Said to be incomplete, as it was. */
   incomplete: number;
+  /** Not answered, over damage that was found on the way. */
+  refused: number;
   /** How far back, ms, at least and at most. */
   reachMs: { least: number; most: number };
 }
 
 export function noFindings(): PastFindings {
-  return { asked: 0, right: 0, incomplete: 0, reachMs: { least: Number.POSITIVE_INFINITY, most: 0 } };
+  return {
+    asked: 0,
+    right: 0,
+    incomplete: 0,
+    refused: 0,
+    reachMs: { least: Number.POSITIVE_INFINITY, most: 0 },
+  };
 }
 
 interface Question {
@@ -32,6 +41,17 @@ const asks = 40;
 
 /** @returns what was wrong */
 export async function askPast({ log, keys, model, random, findings }: Question): Promise<string[]> {
+  try {
+    return await answers({ log, keys, model, random, findings });
+  } catch (error) {
+    // The disk is damaged where the answer is: the process begins anew, and derives it again.
+    if (!hasCode(error, "SEGMENT_CORRUPT") && !hasCode(error, "LOG_CLOSED")) throw error;
+    findings.refused += 1;
+    return [];
+  }
+}
+
+async function answers({ log, keys, model, random, findings }: Question): Promise<string[]> {
   const past = pastOf(log);
   const beginning = await beginningOf(past);
   const last = await lastReportMs(log);

@@ -28,7 +28,8 @@ export class RealDisk {
 
   /** A store whose every answer is waited for. */
   store(directory: string): LevelStore {
-    const store = new LevelStore(directory);
+    // Nobody pulls the plug here: a process that is killed has handed over what it wrote.
+    const store = new LevelStore(directory, { unsafeNoSync: true });
     return new Proxy(store, {
       get: (target, name) => {
         const found: unknown = Reflect.get(target, name, target);

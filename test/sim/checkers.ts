@@ -67,9 +67,9 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
     const sequences = await sequencesOn(cluster.cloud.disk.snapshot(), log, reader);
     const forgotten = cluster.forgetting.forgotten(log, sequences, events);
     const ever = [...events, ...forgotten];
-    const isMixed = cluster.releases.early !== reader;
+    const skips = cluster.releases.early.version === "older";
     const gone = new Set(forgotten.map(nameOf));
-    const isHeld = (event: Event): boolean => !isMixed || !gone.has(nameOf(event));
+    const isSkipped = (event: Event): boolean => skips && gone.has(nameOf(event));
     // What the cloud's disk lost before its newest snapshot is not missed until it is read: then the node has it.
     const below = await eventsOn(host.disk.snapshot(), log, reader);
     const kept = cluster.scarred.has(cluster.cloud.name) ? below : [];
@@ -83,7 +83,7 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
       findings.push(
         ...found(
           "conflicts",
-          wrongConflicts(pair, cluster.forgetting.inOrder(log, events, forgotten), isHeld),
+          wrongConflicts(pair, cluster.forgetting.inOrder(log, events, forgotten), isSkipped),
         ),
       );
     }

@@ -28,12 +28,12 @@ interface Pair {
 
 /**
  * @param events the cloud's replica, in order of position
- * @param isHeld whether it is there still: what an older version had skipped may be forgotten before one that knows it looks
+ * @param isSkipped whether it is forgotten, and may have been before any version looked for conflicts that knew its type
  */
 export function* wrongConflicts(
   { node, above }: Pair,
   events: readonly Event[],
-  isHeld: (event: Event) => boolean,
+  isSkipped: (event: Event) => boolean,
 ): Generator<string> {
   const { generations } = above.registers;
   const origins = new Set([...generations.keys(), ...events.map(({ origin }) => origin)]);
@@ -48,9 +48,15 @@ export function* wrongConflicts(
     made.set(pair, (made.get(pair) ?? 0) + 1);
   }
   if (isPutBack) return;
+  const ofCloud = events.filter(({ origin }) => sideOf(origin) === "cloud");
   const rank = ({ origin }: Event): number => generations.get(origin) ?? Number.POSITIVE_INFINITY;
   const isLater = (a: Event, b: Event): boolean =>
     rank(a) > rank(b) || (a.origin === b.origin && a.seq > b.seq);
+  // Of what a version passed over, a later one can't tell whether there was a record that is forgotten by now.
+  const forgottenTo = Math.max(0, ...ofCloud.filter(isSkipped).map(({ seq }) => seq));
+  const next = ofCloud.filter(({ seq }) => seq > forgottenTo).sort((a, b) => a.seq - b.seq)[0];
+  const mayHaveBeen = (cloud: Event, edge: Event): boolean =>
+    forgottenTo > 0 && (next === undefined || (next.seq > cloud.seq && hasSeen(next, edge, isLater)));
   const latest = new Map<string, Event>();
   const met = new Set<string>();
   const over = new Set<string>();
@@ -71,8 +77,8 @@ export function* wrongConflicts(
     met.add(pair);
     // Where the device went before anybody looked there may be none.
     const isThere = currentLife(above.registers, key)?.id === life;
-    if (isThere && isHeld(cloud) && isHeld(edge) && !made.has(pair))
-      yield `${node}: the conflict of ${pair} was not recorded`;
+    const isForgotten = isSkipped(cloud) || isSkipped(edge) || mayHaveBeen(cloud, edge);
+    if (isThere && !isForgotten && !made.has(pair)) yield `${node}: the conflict of ${pair} was not recorded`;
   }
   for (const [pair, times] of made) {
     if (!met.has(pair)) yield `${node}: ${pair} is recorded, and was no conflict`;

@@ -183,7 +183,16 @@ function isNeeded(event: Event, aged: readonly Arrived[]): boolean {
   const { origin, seq, key, slot, type, class: of, deletes } = event;
   const life = lifeOf(event);
   const isEnded = aged.some(({ event: other }) => saysEnded(other, life));
-  if (deletes === true) return !isEnded;
+  // A life may be ended twice: the last end is the one that says it.
+  const isSaidAgain = aged.some(
+    ({ event: other }) =>
+      other.deletes === true &&
+      other.origin === origin &&
+      other.seq > seq &&
+      other.key === key &&
+      lifeOf(other) === life,
+  );
+  if (deletes === true) return !isEnded && !isSaidAgain;
   if (slot === undefined && marks.includes(type)) return true;
   const isFree = slot === undefined && type !== "lives.ended";
   return !aged.some(({ event: other }) => {

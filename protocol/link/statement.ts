@@ -122,7 +122,7 @@ export async function compareOwn(log: Log, peer: Statement, memory: LinkMemory):
  * what was let go before the peer had it that can't be said; then this side goes on under another name.
  */
 async function acked(log: Log, { end, hash, marks }: Claim, seq: number): Promise<Uint8Array | undefined> {
-  const [segment] = await log.readOrigin(log.incarnation, seq, 1);
-  if (segment?.cover === undefined || segment.cover.reason === "retention") return undefined;
+  const cover = await log.coverAt(log.incarnation, seq);
+  if (cover === undefined || cover.reason === "retention") return undefined;
   return seq === end ? hash : marks.find((mark) => mark.seq === seq)?.hash;
 }

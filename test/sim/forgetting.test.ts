@@ -45,6 +45,31 @@ t.test("both sides forget, and agree; a new node takes what is left", async (t) 
   await scenario.end();
 });
 
+t.test("a node that has forgotten goes on under its name, when the link was down", async (t) => {
+  const scenario = await Scenario.begin(t, { merging });
+  // So many commits that a side does not know by heart where each of those ended that it has forgotten.
+  const reports = async (count: number): Promise<void> => {
+    for (let round = 0; round < count; round += 1) {
+      await scenario.report(1);
+      await scenario.run(50);
+    }
+  };
+  await reports(40);
+  await scenario.agrees();
+  // The cloud names where that ends.
+  await forget(scenario, scenario.cloudHost);
+  await reports(40);
+  await scenario.agrees();
+  const { incarnation } = scenario.below;
+  scenario.partition(true);
+  await forget(scenario, scenario.nodeHost);
+  await reports(80);
+  scenario.partition(false);
+  await scenario.agrees();
+  t.equal(scenario.below.incarnation, incarnation);
+  await scenario.end();
+});
+
 t.test(
   "an old conflict that both have forgotten all else of ends as a changed policy says, on both",
   async (t) => {

@@ -65,8 +65,8 @@ export class ForgettingJudge {
     const { product, starts, clock } = host;
     if (product === undefined || this.#busy.get(host) === starts) return;
     this.#busy.set(host, starts);
-    if (fromSnapshot) for (const { log } of host.replicas()) if (log.isOpen) log.snapshot();
     const logs = host.replicas().map(({ log }) => log);
+    if (fromSnapshot) await snapshotsOf(logs);
     const before = await this.#readAll(host, logs);
     for (const log of logs) this.#note(log, before.get(log) ?? []);
     const beganMs = clock.now();
@@ -167,6 +167,13 @@ export class ForgettingJudge {
     }
     return forgotten;
   }
+}
+
+/** A pass goes as far as the snapshots that are on the disk. */
+async function snapshotsOf(logs: readonly Log[]): Promise<void> {
+  for (const log of logs) if (log.isOpen) log.snapshot();
+  // What can't be stored on a failing or full disk is not waited for.
+  for (const log of logs) await log.settled().catch(() => undefined);
 }
 
 function idOf({ origin, seq }: Event): EventId {

@@ -6,7 +6,7 @@ import { runSeed } from "./run.ts";
 type Test = typeof t;
 
 /** In each file of them: half a minute on a machine that has nothing else to do. */
-const seedsInARow = 150;
+const seedsInARow = 75;
 
 /** The same ones each time, so that a change is judged by itself; others with TIDEMARK_SIM_SEED, or `npm run sim`. */
 const firstSeed = Number(process.env["TIDEMARK_SIM_SEED"] ?? 1);

@@ -76,6 +76,8 @@ export class Forgetting {
   #pressure: Shortage["pressure"] = 0;
   #retryMs = retryMsMin;
   #running: Promise<void> | undefined;
+  /** What is done to one log now, or was done last. */
+  #working: Promise<unknown> = Promise.resolve();
   #cancelWait: (() => void) | undefined;
   #cancelPause: (() => void) | undefined;
   #endPause: (() => void) | undefined;
@@ -142,8 +144,7 @@ export class Forgetting {
     const member = this.#members.get(log);
     this.#members.delete(log);
     member?.compactor.close();
-    this.#endPause?.();
-    await this.#running;
+    await this.#working.catch(() => undefined);
   }
 
   /** Forgets what there is to forget now. Resolves when that is done. */
@@ -242,14 +243,18 @@ export class Forgetting {
       member.acks = acks === "all" ? acks : await knownAcks(committer, log.id, acks);
       for (let goesOn = true; goesOn && !this.#closed && this.#members.get(log) === member;) {
         const began = clock.monotonic();
-        goesOn = await compactor.slice();
+        const slice = compactor.slice();
+        this.#working = slice;
+        goesOn = await slice;
         const isShort = (this.#options.room?.pressure ?? 0) >= 2;
         await this.#pause(this.#isBusy && !isShort ? (clock.monotonic() - began) * pauseFactor : 0);
         this.#isBusy = false;
       }
       if (this.#closed || this.#members.get(log) !== member) continue;
       forgotten += compactor.forgotten;
-      if (compactor.forgotten > 0) await pruneHistory(log, committer);
+      if (compactor.forgotten === 0) continue;
+      this.#working = pruneHistory(log, committer);
+      await this.#working;
     }
     return forgotten;
   }

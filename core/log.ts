@@ -35,7 +35,7 @@ import { fitted, holderOf, refuseSegment, sealGroup, settleSegment } from "./log
 import { type Registers, currentLife, lifeOf } from "./registers.ts";
 import { type Problem, historyOf, isOpen } from "./replay.ts";
 import type { Replica } from "./replica.ts";
-import { type Cover, type Segment, chainHash, lastOf } from "./segment.ts";
+import { type Segment, chainHash, lastOf } from "./segment.ts";
 import { Staged } from "./staged.ts";
 import type { StoredSegment } from "./store-port.ts";
 import { TailCache } from "./tail-cache.ts";
@@ -399,12 +399,6 @@ export class Log implements Replica, CommitSource {
   /** The chain hash after `seq`; undefined when no commit of this origin that is held ends there. */
   hashAt(origin: Incarnation, seq: number): Promise<Uint8Array | undefined> {
     return this.#reader.hashAt(this.#state.histories.get(origin), seq);
-  }
-
-  /** What stands for the commit of an event on this disk; undefined where the commit itself is there. */
-  async coverAt(origin: Incarnation, seq: number): Promise<Cover | undefined> {
-    const [segment] = await this.#reader.segments(this.#state.histories.get(origin), seq, 1);
-    return segment?.cover;
   }
 
   /** Commit boundaries of an origin after `from` and up to `to`: the first, and others evenly spaced, at most `max`. */

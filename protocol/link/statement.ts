@@ -3,6 +3,7 @@ import type { Log } from "../../core/log.ts";
 import type { Incarnation } from "../../core/event.ts";
 import type { History } from "../../core/history.ts";
 import type { Mark } from "../../core/marks.ts";
+import { readable } from "../../core/replay.ts";
 import { zeroHash } from "../../core/segment.ts";
 import { type Verdict, agreement, compare } from "./comparison.ts";
 import type { Statement } from "./frames.ts";
@@ -122,7 +123,10 @@ export async function compareOwn(log: Log, peer: Statement, memory: LinkMemory):
  * what was let go before the peer had it that can't be said; then this side goes on under another name.
  */
 async function acked(log: Log, { end, hash, marks }: Claim, seq: number): Promise<Uint8Array | undefined> {
-  const cover = await log.coverAt(log.incarnation, seq);
+  // Asked of the disk: what this side holds in memory too, is there as it was before it was compacted.
+  const { store, digest } = log.stored;
+  const [record] = await store.readOrigin(log.id, log.incarnation, seq, 1);
+  const cover = record && readable(record, digest)?.cover;
   if (cover === undefined || cover.reason === "retention") return undefined;
   return seq === end ? hash : marks.find((mark) => mark.seq === seq)?.hash;
 }

@@ -10,6 +10,7 @@ import { declaredPolicy } from "../../protocol/devices/conflicts.ts";
 import { readDeclaration } from "../../protocol/devices/declaration.ts";
 import type { Cluster } from "./cluster.ts";
 import { unequalWinners, wrongConflicts } from "./conflicts.ts";
+import { mayBeLost } from "./declared.ts";
 import { eventsOn, sequencesOn } from "./disk.ts";
 import { type Finding, found } from "./findings.ts";
 import type { NodeHost } from "./hosts.ts";
@@ -245,16 +246,11 @@ function bodyOf(registers: Registers, key: string): WantedBody | undefined {
 /** Whether the cloud's own events in a node's log say what the cluster log wants there, and no more. */
 function* wrongDevices({ node, cloud, above }: Pair): Generator<string> {
   const cluster = cloud.cluster.registers;
-  // What the disk lost of the cluster log may have declared what it says nothing of now: the node keeps that.
   const isWhole = cloud.cluster.problems.length === 0;
-  const mayBeLost = (key: string): boolean => {
-    const lives = [...(cluster.objects.get(key)?.values() ?? [])];
-    return !isWhole && bodyOf(cluster, key) === undefined && !lives.some(({ over }) => over);
-  };
   const keys = new Set([...cluster.objects.keys(), ...above.registers.objects.keys()]);
   const models = new Set<string>();
   for (const key of keys) {
-    if (!key.startsWith("devices/") || mayBeLost(key)) continue;
+    if (!key.startsWith("devices/") || mayBeLost(cloud.cluster, key)) continue;
     const declared = bodyOf(cluster, key);
     const wanted = declared?.spec.nodeName === node ? declared : undefined;
     const held = currentLife(above.registers, key);

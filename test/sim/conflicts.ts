@@ -4,6 +4,8 @@ import { type Event, eventId, sideOf } from "../../core/event.ts";
 import type { Log } from "../../core/log.ts";
 import { currentLife } from "../../core/registers.ts";
 import type { Edge } from "../../edge/edge.ts";
+import { deviceKey } from "../../protocol/devices/topics.ts";
+import { mayBeLost } from "./declared.ts";
 
 interface Views {
   readonly node: string;
@@ -15,6 +17,7 @@ interface Views {
 export function* unequalWinners({ node, cloud, edge }: Views): Generator<string> {
   for (const here of edge.devices.list(undefined)) {
     const there = cloud.devices.get(here.namespace, here.name);
+    if (there === undefined && mayBeLost(cloud.cluster, deviceKey(here.namespace, here.name))) continue;
     const [above, below] = [there, here].map((view) => JSON.stringify(view));
     if (above !== below) yield `${node}: the cloud says ${above}, and the node ${below}`;
   }

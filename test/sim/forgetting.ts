@@ -187,7 +187,7 @@ function isSame(a: Event, b: Event): boolean {
 
 /** Marks, ends of lives that are not over for good, and what is the last that its origin said of a life and slot. */
 function isNeeded(event: Event, aged: readonly Arrived[]): boolean {
-  const { origin, seq, key, slot, type, class: of, deletes } = event;
+  const { origin, seq, key, slot, type, class: of, deletes, cause } = event;
   const life = lifeOf(event);
   const isEnded = aged.some(({ event: other }) => saysEnded(other, life));
   // A life may be ended twice: the last end is the one that says it.
@@ -201,7 +201,7 @@ function isNeeded(event: Event, aged: readonly Arrived[]): boolean {
   );
   if (deletes === true) return !isEnded && !isSaidAgain;
   if (slot === undefined && marks.includes(type)) return true;
-  const isFree = slot === undefined && type !== "lives.ended";
+  const isFree = slot === undefined && (type !== "lives.ended" || cause !== undefined);
   return !aged.some(({ event: other }) => {
     if (isFree || isEnded) return true;
     if (
@@ -219,9 +219,12 @@ function isNeeded(event: Event, aged: readonly Arrived[]): boolean {
 
 const marks: readonly string[] = ["origin.opened", "origin.reset", "clock.corrected"];
 
-/** Whether an event of the cloud says that the life is over for good: `[from, to, from, to, …]` of where lives began. */
-function saysEnded({ type, origin, body }: Event, life: EventId): boolean {
-  if (type !== "lives.ended" || sideOf(origin) !== "cloud") return false;
+/**
+ * Whether an event of the cloud says that the life is over for good: `[from, to, from, to, …]` of where lives began. One
+ * that was appended again says nothing.
+ */
+function saysEnded({ type, origin, body, cause }: Event, life: EventId): boolean {
+  if (type !== "lives.ended" || sideOf(origin) !== "cloud" || cause !== undefined) return false;
   const [began = "", seq] = life.split("/");
   const flat = (body as Readonly<Record<string, readonly number[]>>)[began] ?? [];
   return flat.some((from, at) => at % 2 === 0 && Number(seq) >= from && Number(seq) <= (flat[at + 1] ?? 0));

@@ -7,7 +7,9 @@ import { type Event, eventId } from "../../core/event.ts";
 import { type Registers, currentLife } from "../../core/registers.ts";
 import type { Edge } from "../../edge/edge.ts";
 import { conflictPolicyAnnotation } from "../../protocol/devices/conflict-policy.ts";
+import { deviceKey } from "../../protocol/devices/topics.ts";
 import type { PropertyView } from "../../protocol/devices/twin-view.ts";
+import { mayBeLost } from "./declared.ts";
 import type { Model, ModelSlot } from "./model.ts";
 
 interface Views {
@@ -24,7 +26,8 @@ interface Annotated {
 /** @param model of all events of the node's log */
 export function* wrongWinners({ node, cloud, edge }: Views, model: Model): Generator<string> {
   for (const { namespace, name, properties } of edge.devices.list(undefined)) {
-    const there = cloud.devices.get(namespace, name)?.properties ?? {};
+    const there = cloud.devices.get(namespace, name)?.properties;
+    if (there === undefined && mayBeLost(cloud.cluster, deviceKey(namespace, name))) continue;
     const texts = policyTexts(cloud.cluster.registers, name);
     for (const [slot, said] of model.slotsOf(`devices/${namespace}/${name}`)) {
       if (!slot.startsWith("desired/")) continue;
@@ -32,7 +35,7 @@ export function* wrongWinners({ node, cloud, edge }: Views, model: Model): Gener
       const policy = policyFor(property, texts);
       const { expected, isWanted } = decided(said, policy);
       for (const [side, view] of [
-        ["cloud", there[property]],
+        ["cloud", there?.[property]],
         ["node", properties[property]],
       ] as const) {
         // Of a property that no model has any more nothing is said where nothing is wanted.

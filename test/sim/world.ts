@@ -170,8 +170,11 @@ export class ProcessWorld implements Environment {
     this.clock = { now: () => wall.now(), monotonic: () => world.nowMs - bootedMs };
     this.timers = {
       after: (delayMs, task) => this.#after(world, delayMs, task),
+      // It can't be called off, and is over with this turn: nothing that a process leaves behind.
       soon: (task) => {
-        this.#after(world, 0, task);
+        world.after(0, () => {
+          if (this.#alive) task();
+        });
       },
     };
     this.logger = {

@@ -111,6 +111,9 @@ class Controller implements DeviceController {
     for (const placement of [before, after]) {
       if (placement !== undefined) this.#mark(placement.node, key, placement.model);
     }
+    // Where it was before may be lost: any node may have kept it.
+    if (before === undefined && !this.#options.isWhole())
+      for (const node of this.#options.nodes()) this.#mark(node, key);
   }
 
   /** What the model declares decides which desired values its devices get. */

@@ -29,7 +29,7 @@ function runsOn(disk: MemoryDisk): Run {
       cluster,
       isWhole: () => cluster.problems.length === 0,
       nodes: () => ["edge-1"],
-      nodeReplica: () => node,
+      nodeReplica: (name) => (name === "edge-1" ? node : undefined),
       environment: world,
     });
     await act(resources, node, cluster);
@@ -67,10 +67,12 @@ t.test(
   },
 );
 
-t.test("what the disk lost of the cluster log stays on its node until it is given up", async (t) => {
+const other = { ...at, name: "thermo-2" };
+
+/** Two devices are on their node, and of one the cluster log has lost that it was declared. */
+async function lostDeclaration(): Promise<Run> {
   const disk = new MemoryDisk();
   const run = runsOn(disk);
-  const other = { ...at, name: "thermo-2" };
   await run(async (resources) => {
     await resources.put(deviceModelKind, { ...at, name: "thermo-model" }, model());
     await resources.put(deviceKind, at, device({ node: "edge-1" }));
@@ -84,9 +86,15 @@ t.test("what the disk lost of the cluster log stays on its node until it is give
   await store.commit({ segments: [], values: new Map(checkpoints.map((name) => [name, undefined])) });
   await store.close();
   disk.lose(clusterLog, 2);
+  return run;
+}
 
-  const onNode = (node: Log, name: string): unknown =>
-    deviceView(node.registers, "default", name, "edge-1")?.name;
+function onNode(node: Log, name: string): unknown {
+  return deviceView(node.registers, "default", name, "edge-1")?.name;
+}
+
+t.test("what the disk lost of the cluster log stays on its node until it is given up", async (t) => {
+  const run = await lostDeclaration();
   await run(async (resources, _node, cluster) => {
     t.match(cluster.problems, [{ from: 2, to: 2 }, {}]);
     t.equal(resources.get(deviceKind, at), undefined);
@@ -102,3 +110,14 @@ t.test("what the disk lost of the cluster log stays on its node until it is give
     t.equal(onNode(node, at.name), undefined);
   });
 });
+
+t.test(
+  "what the disk lost of the cluster log goes from its node once it is declared on another",
+  async () => {
+    const run = await lostDeclaration();
+    await run(async (resources, node) => {
+      await resources.put(deviceKind, at, device({ node: "edge-2" }));
+      while (onNode(node, at.name) !== undefined) await new Promise((resolve) => setImmediate(resolve));
+    });
+  },
+);

@@ -36,13 +36,19 @@ interface Judged {
   readonly nowMs: number;
 }
 
+interface Known {
+  readonly event: Event | undefined;
+  /** What the cloud had is what it has forgotten, whatever a copy of the node's disk says under that name. */
+  readonly isOfCloud: boolean;
+}
+
 export class ForgettingJudge {
   readonly #cluster: Cluster;
   readonly #policy: RetentionPolicy;
   /** Of which process a pass goes on. */
   readonly #busy = new Map<AnyHost, number>();
-  /** Events that a disk has held, by log; undefined: two that were called the same. */
-  readonly #known = new Map<LogId, Map<EventId, Event | undefined>>();
+  /** Events that a disk has held, by log; without one: two that were called the same. */
+  readonly #known = new Map<LogId, Map<EventId, Known>>();
   /** Where the cloud had them. */
   readonly #positions = new Map<LogId, Map<EventId, number>>();
   /** How far each origin was ever said to be on the other side. */
@@ -131,16 +137,18 @@ export class ForgettingJudge {
   }
 
   #note({ id: log, side }: Log, held: readonly Arrived[]): void {
-    const known = this.#known.get(log) ?? new Map<EventId, Event | undefined>();
+    const known = this.#known.get(log) ?? new Map<EventId, Known>();
     this.#known.set(log, known);
     const positions = this.#positions.get(log) ?? new Map<EventId, number>();
     this.#positions.set(log, positions);
+    const isOfCloud = side === "cloud";
     for (const { event } of held) {
       const id = eventId(event.origin, event.seq);
       const other = known.get(id);
-      const isOne = !known.has(id) || (other !== undefined && isSame(other, event));
-      known.set(id, isOne ? (other ?? event) : undefined);
-      if (side === "cloud") positions.set(id, event.position);
+      if (other === undefined || (isOfCloud && !other.isOfCloud)) known.set(id, { event, isOfCloud });
+      else if (other.isOfCloud === isOfCloud && (other.event === undefined || !isSame(other.event, event)))
+        known.set(id, { event: undefined, isOfCloud });
+      if (isOfCloud) positions.set(id, event.position);
     }
   }
 
@@ -161,7 +169,7 @@ export class ForgettingJudge {
   ): Event[] {
     const ids = new Set(held.map(({ origin, seq }) => eventId(origin, seq)));
     const forgotten: Event[] = [];
-    for (const [id, event] of this.#known.get(log) ?? []) {
+    for (const [id, { event }] of this.#known.get(log) ?? []) {
       if (event === undefined || ids.has(id)) continue;
       if (sequences.get(event.origin)?.has(event.seq) === true) forgotten.push(event);
     }

@@ -38,7 +38,7 @@ export interface TransportEnd {
 export const messageBytesMax: number = 65_536;
 
 /** Below this much unsent, bytes, a transport that was full says that it is writable. */
-export const writableBelowBytes: number = 65_536;
+export const writableBelowBytes: number = 63_488;
 
 /** The path of the link on the cloud's WebSocket server. */
 export const linkPath: string = "/tidemark/v1/link";

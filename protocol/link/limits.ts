@@ -28,8 +28,10 @@ export const compressionPause = 16;
 
 /** What a session hands the socket and the socket has not sent. */
 export const maxUnsentBytes: number = 128 * 1024;
-/** Up to this much unsent, a log frame is handed over. */
-export const unsentForLogBytes: number = maxUnsentBytes - maxFrameBytes;
+/** The largest close: its message takes up to three bytes a character. */
+export const maxCloseBytes: number = 2 * 1024;
+/** Up to this much unsent, a log frame is handed over: what is left holds the largest, and a close. */
+export const unsentForLogBytes: number = maxUnsentBytes - maxFrameBytes - maxCloseBytes;
 /** Up to this much unsent, an ack or a ping is: what is left holds the largest ack, and a close. */
 export const unsentForControlBytes: number = 96 * 1024;
 

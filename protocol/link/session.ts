@@ -4,7 +4,7 @@
  * The shell owns the socket, the clock and the log: it feeds inputs to `step` and carries out the outputs, in order,
  * and an input that arises while it does so waits until it is through: frames would overtake one another. Its duties:
  * - `open` when the transport is connected; `tick` about once a second; `lost` when the transport is gone;
- * - `send`: hand the bytes to the socket as one message; say `writable` when it has less than 64 KiB unsent again;
+ * - `send`: hand the bytes to the socket as one message; say `writable` when it has less than 62 KiB unsent again;
  * - `verify`: compare the peer's claims with the log (`heads.ts`), give generations, answer with `verified`;
  * - `read`: answer with `read`, even with nothing; say `available` whenever the log has more;
  * - `deliver`: check each event's authority and the MACs of returned segments, store, and say `durable` after the sync;

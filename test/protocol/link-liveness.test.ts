@@ -1,6 +1,7 @@
 import t from "tap";
 import { decodeFrame, encodeFrame } from "../../protocol/link/frames.ts";
-import { step } from "../../protocol/link/session.ts";
+import { type Input, step } from "../../protocol/link/session.ts";
+import { writableBelowBytes } from "../../protocol/transport.ts";
 import { End, FakeLog, connected } from "./link-pair.ts";
 
 t.test("silence", async (t) => {
@@ -35,6 +36,23 @@ t.test("silence", async (t) => {
     const { cloud } = connected(new FakeLog("node"), new FakeLog("cloud"));
     t.same(cloud.input({ kind: "frame", bytes: encodeFrame({ type: "ping" }) }), []);
   });
+});
+
+t.test("a close has room behind the largest frame", async (t) => {
+  const node = new FakeLog("node");
+  const end = connected(node.copy(), new FakeLog("cloud")).node;
+  // Of a segment that is larger than a frame, each part but the last fills one.
+  node.append(1, 200_000, { random: true });
+  let buffered = writableBelowBytes - 1;
+  const take = (input: Input): void => {
+    for (const output of step(end.session, input, { nowMs: 0, buffered }))
+      if (output.kind === "send") buffered += output.bytes.length;
+  };
+  take({ kind: "available", origin: node.live, end: node.end(node.live) });
+  take({ kind: "read", origin: node.live, segments: node.read(node.live, 1, 1) });
+  t.ok(buffered > writableBelowBytes + 65_000, "one frame went");
+  take({ kind: "close", code: "LOG_GAP", message: "\u20ac".repeat(600) });
+  t.ok(buffered <= 128 * 1024);
 });
 
 t.test("a socket that is full gets nothing more, until it is writable", async (t) => {

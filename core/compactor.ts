@@ -17,11 +17,12 @@ import type { Mark } from "./marks.ts";
 import { blockBytesDefault, mergedBefore } from "./merger.ts";
 import { type Dropped, droppedDraft } from "./log-dropped.ts";
 import { readable } from "./replay.ts";
-import { type Demand, ageOf, leastAge, mayGoUndelivered } from "./retention.ts";
+import { type Demand, type RetentionPolicy, ageOf, leastAge, mayGoUndelivered } from "./retention.ts";
 import { outboxPrefix } from "./rules.ts";
 import { type Segment, chainHash, coveredCount, lastOf, zeroHash } from "./segment.ts";
 import { sayEnded } from "./say-ended.ts";
 import type { ReadRecord, StoredSegment } from "./store-port.ts";
+import { YoungRanges } from "./young-ranges.ts";
 
 export interface CompactorOptions {
   readonly log: Log;
@@ -69,6 +70,9 @@ export class Compactor {
   #pass: Pass | undefined;
   #forgotten = 0;
   #oldestMs = 0;
+  /** By what was seen under these ages. */
+  readonly #young = new YoungRanges();
+  #ages: RetentionPolicy | undefined;
 
   constructor(options: CompactorOptions) {
     this.log = options.log;
@@ -76,6 +80,7 @@ export class Compactor {
     // What was read before the log was put right is not to be written after.
     this.#stop = options.log.onReset(() => {
       this.#pass = undefined;
+      this.#young.clear();
     });
   }
 
@@ -102,6 +107,8 @@ export class Compactor {
       if (this.#pass === pass && pass.surveyed >= pass.horizon) await sayEnded(log, pass.survey);
       return this.#pass === pass;
     }
+    for (let to = this.#youngTo(pass.next, pass); to !== undefined; to = this.#youngTo(pass.next, pass))
+      pass.next = to + 1;
     const run = await this.#gather(pass);
     const isOver = run.next === pass.next || run.next > pass.horizon;
     if (run.members.length > 0) await this.#rewrite(run, pass);
@@ -121,8 +128,11 @@ export class Compactor {
     const limits = [await oldestCheckpoint(log, committer), await mergedBefore(committer, log.id)];
     limits.push(await slowestCursor(log, committer));
     const horizon = Math.min(...limits);
+    const demand = this.#options.demand();
+    if (demand.ages !== this.#ages) this.#young.clear();
+    this.#ages = demand.ages;
     return {
-      demand: this.#options.demand(),
+      demand,
       acked: new Map(),
       survey: new Survey(),
       surveyed: 0,
@@ -138,6 +148,11 @@ export class Compactor {
   /** Takes note of what is past retention, a part at a time; where all that comes is too young, the pass ends. */
   async #look(pass: Pass): Promise<void> {
     const { committer, runBytes = blockBytesDefault } = this.#options;
+    const youngTo = this.#youngTo(pass.surveyed + 1, pass);
+    if (youngTo !== undefined) {
+      pass.surveyed = youngTo;
+      return;
+    }
     const records = await committer.store.read(this.log.id, pass.surveyed + 1, runBytes);
     for (const record of records) {
       const isCommit = record.segment !== undefined && coveredCount(record.segment) === undefined;
@@ -150,13 +165,28 @@ export class Compactor {
       const segment = readable(record, this.log.stored.digest);
       if (segment === undefined) pass.survey.miss();
       if (segment === undefined || record.segment === undefined || pass.surveyed > pass.horizon) continue;
-      for (const each of keptOf(segment, record.position, record.arrived)) {
+      const kept = keptOf(segment, record.position, record.arrived);
+      this.#noteAges(record.position, pass.surveyed, kept, pass);
+      for (const each of kept) {
         pass.survey.see(each.event);
         if (!this.#mayForget(each, pass)) continue;
         pass.survey.note(each.event, calibratedTime(this.log.registers.eras, each.event));
       }
     }
     if (records.length === 0) pass.surveyed = pass.horizon;
+  }
+
+  /** Where nothing has come to its age, no pass has to look before something does. */
+  #noteAges(from: number, to: number, kept: readonly KeptEvent[], { nowMs, demand }: Pass): void {
+    let dueMs = Number.POSITIVE_INFINITY;
+    for (const { event, arrived } of kept)
+      dueMs = Math.min(dueMs, nowMs + demand.ages[event.class] - ageOf(arrived, nowMs));
+    if (kept.length > 0 && dueMs > nowMs) this.#young.note({ from, to, dueMs });
+    else this.#young.drop(from, to);
+  }
+
+  #youngTo(position: number, { nowMs }: Pass): number | undefined {
+    return this.#young.endAt(position, nowMs);
   }
 
   #mayForget({ event, arrived }: KeptEvent, pass: Pass): boolean {
@@ -195,6 +225,7 @@ export class Compactor {
     const segment = readable(record, this.log.stored.digest);
     if (segment === undefined || record.segment === undefined) return false;
     if (record.position + record.count - 1 > pass.horizon) return false;
+    if (this.#youngTo(record.position, pass) !== undefined) return false;
     const isDelivered = this.#isDelivered(segment.origin, lastOf(segment), pass);
     // Where all of it is kept, ends of commits that the other side may still name are kept too.
     if (!isDelivered && this.log.side === "node" && !pass.demand.undelivered) return false;

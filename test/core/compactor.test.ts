@@ -351,3 +351,29 @@ async function compactAndDie(site: Site, options: Options): Promise<void> {
     // Its store is gone.
   }
 }
+
+t.test("what is young is not read again before it comes to its age", async (t) => {
+  const { node, life, world } = await living();
+  const values = Array.from({ length: 100 }, (_, nth) => reported(`${nth}`, life));
+  for (let nth = 0; nth < 60; nth += 1) await node.append(...values);
+  const { committer, log } = node;
+  committer.put(`merged!${log.id}`, pack([1, log.position, []]));
+  await world.run(committer.flush());
+  const day = 86_400_000;
+  const policy = { ...nothing, resource: 0, twin: day };
+  const compactor = compactorOf(node, { policy, runBytes: 20_000 });
+  const readsOfPass = async (): Promise<number> => {
+    const before = node.store.reads.length;
+    while (await world.run(compactor.slice()));
+    return node.store.reads.length - before;
+  };
+  const whole = (await node.events()).length;
+  const first = await readsOfPass();
+  const second = await readsOfPass();
+  t.ok(first > 20 && second < first / 3, `${first} reads, then ${second}`);
+  t.equal((await node.events()).length, whole);
+  await world.pass(2 * day);
+  await readsOfPass();
+  t.ok((await node.events()).length < 400);
+  await sound(t, node);
+});

@@ -72,6 +72,9 @@ export class ForgettingJudge {
     if (product === undefined || this.#busy.get(host) === starts) return;
     this.#busy.set(host, starts);
     const logs = host.replicas().map(({ log }) => log);
+    // What was appended again under another name meanwhile is not forgotten.
+    const putRight = new Set<Log>();
+    const stops = logs.map((log) => log.onReset(() => putRight.add(log)));
     if (fromSnapshot) await snapshotsOf(logs);
     const before = await this.#readAll(host, logs);
     for (const log of logs) this.#note(log, before.get(log) ?? []);
@@ -81,7 +84,8 @@ export class ForgettingJudge {
     const after = await this.#readAll(host, logs);
     this.noteAcks();
     this.#busy.delete(host);
-    for (const log of logs) {
+    for (const stop of stops) stop();
+    for (const log of logs.filter((each) => each.isOpen && !putRight.has(each))) {
       const judged = {
         host: host.name,
         log,

@@ -157,7 +157,6 @@ export class CloudHub {
     if (fenced !== undefined) return fenced;
     const { memory, acked } = link;
     acked.clear();
-    for (const { origin, end } of hello.holdings) acked.set(origin, end);
     noteNamed(memory, hello);
     await log.settled();
     const compared = await compareOwn(log, hello, memory);
@@ -186,6 +185,8 @@ export class CloudHub {
       };
     }
     memory.focus = verdict.kind === "narrow" ? verdict : undefined;
+    // Where histories part, it has something else under these names.
+    if (verdict.kind === "agrees") for (const { origin, end } of hello.holdings) acked.set(origin, end);
     const nodeGeneration = verdict.kind === "narrow" ? undefined : await openOrigins(log, hello);
     for (const origin of link.foreign) await appendReset(log, origin);
     const acceptance: Acceptance = {

@@ -149,10 +149,12 @@ export class EdgeHub {
     const { log, environment } = this.#options;
     noteNamed(this.#memory, welcome);
     this.#acked.clear();
-    for (const { origin, end } of welcome.holdings) this.#acked.set(origin, end);
     const verdict = await compareOwn(log, welcome, this.#memory);
     this.#memory.focus = verdict.kind === "narrow" ? verdict : undefined;
-    if (verdict.kind === "agrees") return { kind: "accept" };
+    if (verdict.kind === "agrees") {
+      for (const { origin, end } of welcome.holdings) this.#acked.set(origin, end);
+      return { kind: "accept" };
+    }
     if (verdict.kind === "rolledBack") {
       const { common } = verdict;
       environment.logger.log("warn", "this node was rolled back; its lost events are asked back", {

@@ -51,6 +51,8 @@ interface Pass {
   next: number;
   /** Nothing after this position is touched. */
   horizon: number;
+  /** The last position at which something has come to its age. */
+  oldTo: number;
   forgotten: number;
   /** How long ago the first commit came that is no part of a cover. */
   oldestMs: number;
@@ -109,17 +111,20 @@ export class Compactor {
     }
     for (let to = this.#youngTo(pass.next, pass); to !== undefined; to = this.#youngTo(pass.next, pass))
       pass.next = to + 1;
-    const run = await this.#gather(pass);
+    const run = pass.next > pass.oldTo ? undefined : await this.#gather(pass);
+    if (run === undefined) return this.#over(pass);
     const isOver = run.next === pass.next || run.next > pass.horizon;
     if (run.members.length > 0) await this.#rewrite(run, pass);
     if (this.#pass !== pass) return false;
     pass.next = run.next;
-    if (isOver) {
-      this.#pass = undefined;
-      this.#forgotten = pass.forgotten;
-      this.#oldestMs = pass.oldestMs;
-    }
-    return !isOver;
+    return isOver ? this.#over(pass) : true;
+  }
+
+  #over(pass: Pass): boolean {
+    this.#pass = undefined;
+    this.#forgotten = pass.forgotten;
+    this.#oldestMs = pass.oldestMs;
+    return false;
   }
 
   async #begin(): Promise<Pass> {
@@ -139,6 +144,7 @@ export class Compactor {
       nowMs: now(),
       next: 1,
       horizon,
+      oldTo: 0,
       forgotten: 0,
       oldestMs: 0,
       chains: new Map(),
@@ -170,6 +176,7 @@ export class Compactor {
       for (const each of kept) {
         pass.survey.see(each.event);
         if (!this.#mayForget(each, pass)) continue;
+        pass.oldTo = pass.surveyed;
         pass.survey.note(each.event, calibratedTime(this.log.registers.eras, each.event));
       }
     }

@@ -18,6 +18,8 @@ export interface Shortage {
    * are refused.
    */
   readonly pressure: 0 | 1 | 2 | 3;
+  /** Whether the disk has the room that it takes to give bytes back to it. */
+  readonly canReclaim: boolean;
   /** Looks again how much room there is. */
   measure(): Promise<void>;
   onChange(listener: () => void): () => void;
@@ -207,7 +209,7 @@ export class Forgetting {
       for (const { compactor } of largest) compactor.log.snapshot();
       await committer.flush();
       const forgotten = await this.#pass(largest);
-      if (forgotten > 0) await committer.store.reclaim();
+      if (forgotten > 0 && room.canReclaim) await committer.store.reclaim();
       // One that was under way had begun before this.
       await room.measure();
       await room.measure();

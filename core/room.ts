@@ -5,7 +5,15 @@
 import { TidemarkError, hasCode, messageOf } from "./errors.ts";
 import type { Draft, EventClass } from "./event.ts";
 import type { Disk, Environment, Reserve } from "./ports.ts";
-import { type Measured, type Pressure, type RoomLevel, hasRoomFor, isDiskLow, levelOf } from "./pressure.ts";
+import {
+  type Measured,
+  type Pressure,
+  type RoomLevel,
+  freeUpTo,
+  hasRoomFor,
+  isDiskLow,
+  levelOf,
+} from "./pressure.ts";
 import { sizeText } from "./size.ts";
 import type { Store } from "./store-port.ts";
 
@@ -81,6 +89,12 @@ export class Room {
   /** Whether there is none left: the peer is asked to wait. */
   get isFull(): boolean {
     return this.#level >= 3;
+  }
+
+  /** Whether there is room to write the store once more beside itself, which to give bytes back to the disk may take. */
+  get canReclaim(): boolean {
+    const { usedBytes = 0, space } = this.#measured;
+    return space === undefined || space.freeBytes > usedBytes + freeUpTo(4, space);
   }
 
   get state(): RoomState {

@@ -15,6 +15,7 @@ const day = 24 * hour;
 class Disk implements Shortage {
   pressure: 0 | 1 | 2 | 3 = 0;
   measured = 0;
+  readonly canReclaim = true;
   readonly #listeners = new Set<() => void>();
   readonly #count: () => Promise<number>;
   readonly #levels: readonly number[];

@@ -338,3 +338,18 @@ t.test("a store's commits are counted", async (t) => {
   t.equal(told.length, 1);
   t.ok((told[0] ?? 0) > 10_000 && (told[0] ?? 0) < 11_000);
 });
+
+t.test("bytes are given back only where the disk has the room that it takes", async (t) => {
+  const place = new Place();
+  const room = await place.open();
+  for (const [usedBytes, freeBytes, can] of [
+    [100 * mebi, 10 * gibi, true],
+    [100 * mebi, 101 * mebi, false],
+    [100 * mebi, 20 * mebi, false],
+    [1 * mebi, 200 * mebi, true],
+  ] as const) {
+    await place.pressure(room, { usedBytes, freeBytes });
+    t.equal(room.canReclaim, can, `${usedBytes} used, ${freeBytes} free`);
+  }
+  await room.close();
+});

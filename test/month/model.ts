@@ -1,5 +1,6 @@
 /** What must be so: what devices said and were promised, and what of it each side may have let go. */
 import { type Event, type Incarnation, sideOf } from "../../core/event.ts";
+import type { Seeded } from "../sim/random.ts";
 
 /** What one device said, in order: the number of the message, and when its events happened. */
 interface Said {
@@ -14,6 +15,7 @@ interface DroppedRange {
   readonly count: number;
 }
 
+const noise = 1_000_000;
 const reportType = "twin.reported";
 
 export class Model {
@@ -124,6 +126,16 @@ export class Model {
   }
 }
 
+/** What a property says in the message of a number: with digits of chance, that no compression takes away. */
+export function valueOf(number: number, random: Seeded): number {
+  return number * noise + random.between(0, noise - 1);
+}
+
+/** The number of the message that a value came with. */
+export function numberIn(value: unknown): number {
+  return Math.floor(Number(value) / noise);
+}
+
 function numberOf({ body }: Event): number {
-  return Number((body as readonly unknown[])[0]);
+  return numberIn((body as readonly unknown[])[0]);
 }

@@ -6,7 +6,7 @@ import { beginningOf, cutAt, registersAt } from "../../core/past.ts";
 import { currentLife } from "../../core/registers.ts";
 import { gapsAt } from "../../protocol/rest/completeness.ts";
 import type { Seeded } from "../sim/random.ts";
-import type { Model } from "./model.ts";
+import { type Model, numberIn } from "./model.ts";
 
 export interface PastFindings {
   asked: number;
@@ -66,7 +66,7 @@ async function answers({ log, keys, model, random, findings }: Question): Promis
     const cut = await cutAt(past, timeMs);
     const life = currentLife(await registersAt(past, cut, [key]), key);
     const reported = life?.slots.get(`reported/p${random.between(0, 19)}`)?.node;
-    const found = reported === undefined ? undefined : Number((reported.body as readonly unknown[])[0]);
+    const found = reported === undefined ? undefined : numberIn((reported.body as readonly unknown[])[0]);
     const wanted = model.saidAt(key, timeMs);
     findings.asked += 1;
     if (found === wanted) findings.right += 1;

@@ -12,7 +12,7 @@ import { Network } from "../sim/network.ts";
 import { Seeded } from "../sim/random.ts";
 import { World } from "../sim/world.ts";
 import { CloudMachine, NodeMachine, node } from "./machine.ts";
-import { Model } from "./model.ts";
+import { Model, valueOf } from "./model.ts";
 import { type PastFindings, askPast, noFindings } from "./past.ts";
 import { RealDisk, damage } from "./real-disk.ts";
 import { registersHash } from "./registers-hash.ts";
@@ -184,8 +184,10 @@ export class Month {
     const edge = this.node.product;
     if (edge === undefined) return;
     this.#number += 1;
-    const value = String(this.#number);
-    const twin = Object.fromEntries(properties.map((name) => [name, { actual: { value } }]));
+    const value = this.#number;
+    const twin = Object.fromEntries(
+      properties.map((name) => [name, { actual: { value: String(valueOf(value, this.#random)) } }]),
+    );
     this.#waiting.add(device);
     this.model.published += 1;
     const before = this.model.reports;

@@ -31,7 +31,7 @@ import type { Range } from "./history.ts";
 import type { Log } from "./log.ts";
 import type { MergeIndex } from "./merger.ts";
 import { lifeOf } from "./registers.ts";
-import { readable, readableEvents } from "./replay.ts";
+import { readable, soundEvents } from "./replay.ts";
 import { lastOf } from "./segment.ts";
 import type { Store, StoredSegment } from "./store-port.ts";
 
@@ -92,8 +92,9 @@ export class HistoryIndex implements MergeIndex {
       const { events, covers } = byOrigin.get(member.origin) ?? { events: [], covers: [] };
       byOrigin.set(member.origin, { events, covers });
       const segment = readable(member, digest);
-      events.push(...(readableEvents(member, digest) ?? []));
-      if (segment?.cover !== undefined) covers.push({ from: segment.lo, to: lastOf(segment) });
+      if (segment === undefined) continue;
+      events.push(...(soundEvents(segment, member.position) ?? []));
+      if (segment.cover !== undefined) covers.push({ from: segment.lo, to: lastOf(segment) });
     }
     for (const [origin, { events, covers }] of byOrigin) {
       events.sort((a, b) => a.seq - b.seq);

@@ -12,7 +12,7 @@ import {
 } from "./history-entries.ts";
 import type { Range } from "./history.ts";
 import type { Log } from "./log.ts";
-import { readable, readableEvents } from "./replay.ts";
+import { readable, soundEvents } from "./replay.ts";
 import { lastOf } from "./segment.ts";
 
 const pageNames = 1000;
@@ -108,7 +108,7 @@ export async function isLetGo(
     for (const record of await stored.store.readOrigin(id, origin, next, readBytes)) {
       const segment = readable(record, stored.digest);
       if (segment === undefined || segment.lo > next) return false;
-      const events = readableEvents(record, stored.digest) ?? [];
+      const events = soundEvents(segment, record.position) ?? [];
       if (events.some(({ seq }) => from <= seq && seq <= to)) return false;
       next = Math.max(next, lastOf(segment) + 1);
       if (next > to) return true;

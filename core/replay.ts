@@ -222,9 +222,13 @@ export function readable(record: ReadRecord, digest: Digest): Segment | undefine
 /** The events of a record. @returns undefined where its bytes are gone or wrong. @throws FORMAT_NEWER */
 export function readableEvents(record: ReadRecord, digest: Digest): Event[] | undefined {
   const segment = readable(record, digest);
-  if (segment === undefined) return undefined;
+  return segment && soundEvents(segment, record.position);
+}
+
+/** As `eventsOf`. @returns undefined where one of them can't be read */
+export function soundEvents(segment: Segment, position: number): Event[] | undefined {
   try {
-    return eventsOf(segment, record.position);
+    return eventsOf(segment, position);
   } catch (error) {
     if (hasCode(error, "EVENT_INVALID")) return undefined;
     throw error;

@@ -1,8 +1,8 @@
 /** What the other side was known to have: kept, since a replica that is alone has to know what may go. */
 import type { Committer } from "./committer.ts";
 import { pack, unpack } from "./codec.ts";
-import { hasCode } from "./errors.ts";
 import { type Incarnation, type LogId, isIncarnation } from "./event.ts";
+import { undamaged } from "./undamaged.ts";
 
 export type Acks = ReadonlyMap<Incarnation, number>;
 
@@ -34,15 +34,8 @@ export function keepAcks(committer: Committer, log: LogId, said: Acks): void {
 
 /** What can't be read is as good as nothing said. */
 async function keptAcks({ store }: Committer, log: LogId): Promise<Acks> {
-  try {
-    const stored = await store.get(acksName(log));
-    const [found, rows] = (stored === undefined ? [] : unpack(stored)) as [unknown, unknown];
-    if (found !== version || !Array.isArray(rows)) return new Map();
-    return new Map(
-      (rows as unknown[][]).filter((row): row is [Incarnation, number] => isIncarnation(row[0])),
-    );
-  } catch (error) {
-    if (hasCode(error, "SEGMENT_CORRUPT")) return new Map();
-    throw error;
-  }
+  const stored = await undamaged(store, acksName(log));
+  const [found, rows] = (stored === undefined ? [] : unpack(stored)) as [unknown, unknown];
+  if (found !== version || !Array.isArray(rows)) return new Map();
+  return new Map((rows as unknown[][]).filter((row): row is [Incarnation, number] => isIncarnation(row[0])));
 }

@@ -22,6 +22,7 @@ import { outboxPrefix } from "./rules.ts";
 import { type Segment, chainHash, coveredCount, lastOf, zeroHash } from "./segment.ts";
 import { sayEnded } from "./say-ended.ts";
 import type { ReadRecord, StoredSegment } from "./store-port.ts";
+import { undamaged } from "./undamaged.ts";
 import { YoungRanges } from "./young-ranges.ts";
 
 export interface CompactorOptions {
@@ -70,8 +71,8 @@ export class Compactor {
   readonly #options: CompactorOptions;
   readonly #stop: () => void;
   #pass: Pass | undefined;
-  #forgotten = 0;
-  #oldestMs = 0;
+  /** What the last pass came to. */
+  #last: Pick<Pass, "forgotten" | "oldestMs"> = { forgotten: 0, oldestMs: 0 };
   /** By what was seen under these ages. */
   readonly #young = new YoungRanges();
   #ages: RetentionPolicy | undefined;
@@ -88,12 +89,12 @@ export class Compactor {
 
   /** How many events the last pass has let go. */
   get forgotten(): number {
-    return this.#forgotten;
+    return this.#last.forgotten;
   }
 
   /** How long ago the oldest of what the last pass saw came that nothing had been let go of, ms; 0 for none. */
   get oldestMs(): number {
-    return this.#oldestMs;
+    return this.#last.oldestMs;
   }
 
   /**
@@ -122,8 +123,7 @@ export class Compactor {
 
   #over(pass: Pass): boolean {
     this.#pass = undefined;
-    this.#forgotten = pass.forgotten;
-    this.#oldestMs = pass.oldestMs;
+    this.#last = { forgotten: pass.forgotten, oldestMs: pass.oldestMs };
     return false;
   }
 
@@ -305,7 +305,7 @@ export class Compactor {
       stored.push({ log: log.id, origin, lo, count, position, arrived, segment: bytes });
     }
     const hasCommit = members.some(({ segment }) => segment.cover === undefined);
-    if ((hasCommit && forgotten === 0) || !shrinks(members)(stored)) return;
+    if ((hasCommit && forgotten === 0) || !isWorth(members, stored)) return;
     const packed = await committer.store.pack(stored);
     // What was read may have been taken out meanwhile.
     if (this.#pass !== pass || !log.isOpen) return;
@@ -354,11 +354,12 @@ function isTooYoung(record: ReadRecord, { nowMs, demand }: Pass): boolean {
   return nowMs - record.arrived < leastAge(demand.ages);
 }
 
-function shrinks(members: readonly PlacedSegment[]): (covers: readonly StoredSegment[]) => boolean {
-  const sizeOf = (sizes: readonly Uint8Array[]): number =>
-    sizes.reduce((sum, { length }) => sum + length + recordBytes, 0);
-  const size = sizeOf(members.map(({ segment }) => segment.bytes));
-  return (covers) => sizeOf(covers.map(({ segment }) => segment)) <= size * worthwhileShare;
+/** Whether covers are so much smaller than what they take the place of. */
+function isWorth(members: readonly PlacedSegment[], covers: readonly StoredSegment[]): boolean {
+  const sizeOf = (records: readonly Uint8Array[]): number =>
+    records.reduce((sum, { length }) => sum + length + recordBytes, 0);
+  const before = sizeOf(members.map(({ segment }) => segment.bytes));
+  return sizeOf(covers.map(({ segment }) => segment)) <= before * worthwhileShare;
 }
 
 /** The log is opened from a checkpoint: nothing is put across one. */
@@ -371,10 +372,7 @@ async function oldestCheckpoint({ id }: Log, { store }: Committer): Promise<numb
 async function slowestCursor({ id }: Log, { store }: Committer): Promise<number> {
   let slowest = Number.POSITIVE_INFINITY;
   for (const name of await store.names(outboxPrefix(id))) {
-    const stored = await store.get(name).catch((error: unknown) => {
-      if (hasCode(error, "SEGMENT_CORRUPT")) return undefined;
-      throw error;
-    });
+    const stored = await undamaged(store, name);
     const cursor = stored === undefined ? 0 : unpack(stored);
     slowest = Math.min(slowest, typeof cursor === "number" ? cursor : 0);
   }

@@ -9,15 +9,12 @@ import { TidemarkError, messageOf } from "./errors.ts";
 import { pruneHistory } from "./history-prune.ts";
 import type { Log } from "./log.ts";
 import type { Environment } from "./ports.ts";
+import type { Pressure } from "./pressure.ts";
 import { type Demand, type RetentionPolicy, leastAge, retentionDefault, shortened } from "./retention.ts";
 
 /** How short the disk is of room. */
 export interface Shortage {
-  /**
-   * 0: there is room. 1: what the other side has may go before its age. 2: what it lacks, too. 3: the same, and appends
-   * are refused.
-   */
-  readonly pressure: 0 | 1 | 2 | 3;
+  readonly pressure: Pressure;
   /** Whether the disk has the room that it takes to give bytes back to it. */
   readonly canReclaim: boolean;
   /** Looks again how much room there is. */
@@ -75,7 +72,7 @@ export class Forgetting {
   /** Which share of the ages was kept when the disk had room again. */
   #share = 1;
   /** As it was last. */
-  #pressure: Shortage["pressure"] = 0;
+  #pressure: Pressure = 0;
   #retryMs = retryMsMin;
   #running: Promise<void> | undefined;
   /** What is done to one log now, or was done last. */

@@ -1,7 +1,6 @@
 /** Takes out of the history index what was appended again under another name. */
 import type { Committer } from "./committer.ts";
 import type { Incarnation, LogId } from "./event.ts";
-import { undamaged } from "./log-open.ts";
 import {
   anyHistoryPrefix,
   decodeGaps,
@@ -12,6 +11,7 @@ import {
   ownerOf,
   spanPrefix,
 } from "./history-entries.ts";
+import { undamaged } from "./undamaged.ts";
 
 const pageNames = 1000;
 

@@ -13,7 +13,6 @@ import {
 } from "./checkpoint.ts";
 import type { Event, Incarnation, Seen, Side } from "./event.ts";
 import { otherSide, sideOf } from "./event.ts";
-import { hasCode } from "./errors.ts";
 import { generationOf, readOpened } from "./generations.ts";
 import type { History, Range } from "./history.ts";
 import { mintIncarnation } from "./incarnation.ts";
@@ -21,7 +20,7 @@ import type { LogOptions } from "./log-options.ts";
 import { type Registers, registersProjection } from "./registers.ts";
 import { type Problem, historyOf, rangeText, replay } from "./replay.ts";
 import { RulesNote, anyAuthor, isBeginning } from "./rules.ts";
-import type { Store } from "./store-port.ts";
+import { undamaged } from "./undamaged.ts";
 
 export interface LogState {
   identity: Identity;
@@ -160,16 +159,6 @@ async function newestCheckpoint(
   }
   const state = registersProjection.initial();
   return { start: { position: 0, state, histories: new Map(), time: 0 }, checkpoints };
-}
-
-/** A value whose bytes are damaged is as good as none: it is derived again. */
-export async function undamaged(store: Store, name: string): Promise<Uint8Array | undefined> {
-  try {
-    return await store.get(name);
-  } catch (error) {
-    if (hasCode(error, "SEGMENT_CORRUPT")) return undefined;
-    throw error;
-  }
 }
 
 /** Takes an event that may be applied into the registers, and closes the incarnation that it says is over. */

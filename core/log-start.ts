@@ -1,9 +1,10 @@
 /** Where a log begins, and the state at any position of it. */
 import { type Checkpoint, checkpointPrefix, decodeCheckpoint } from "./checkpoint.ts";
-import { OwnTime, fold, undamaged } from "./log-open.ts";
+import { OwnTime, fold } from "./log-open.ts";
 import type { Log } from "./log.ts";
 import { registersProjection } from "./registers.ts";
 import { replay } from "./replay.ts";
+import { undamaged } from "./undamaged.ts";
 
 /** The state before the segment that holds `position`: from the newest checkpoint before it on. */
 export async function stateBefore(log: Log, position: number): Promise<Checkpoint> {

@@ -7,7 +7,6 @@
 import { checkpointName, checkpointPrefix } from "./checkpoint.ts";
 import { pack, unpack } from "./codec.ts";
 import type { Committer } from "./committer.ts";
-import { hasCode } from "./errors.ts";
 import type { Event, LogId } from "./event.ts";
 import { historyPrefixes } from "./history-entries.ts";
 import type { Range } from "./history.ts";
@@ -15,6 +14,7 @@ import { mergedName } from "./merger.ts";
 import { segmentVersion } from "./segment.ts";
 import { newer } from "./segment-bytes.ts";
 import type { Store } from "./store-port.ts";
+import { undamaged } from "./undamaged.ts";
 
 /** Which side may author which event, as one version has it. */
 export interface Authority {
@@ -133,11 +133,6 @@ async function derivedNames(store: Store, log: LogId, removed: readonly Range[])
 
 /** A value that can't be read says nothing. */
 async function valueOf(store: Store, name: string): Promise<unknown> {
-  try {
-    const stored = await store.get(name);
-    return stored === undefined ? undefined : unpack(stored);
-  } catch (error) {
-    if (hasCode(error, "SEGMENT_CORRUPT")) return undefined;
-    throw error;
-  }
+  const stored = await undamaged(store, name);
+  return stored === undefined ? undefined : unpack(stored);
 }

@@ -11,9 +11,8 @@ import {
   ownerOf,
   spanPrefix,
 } from "./history-entries.ts";
+import { namePages } from "./store-names.ts";
 import { undamaged } from "./undamaged.ts";
-
-const pageNames = 1000;
 
 /**
  * Of an origin nothing after `after` is in the index any more. A span that reaches past it goes as a whole: what is left
@@ -36,13 +35,11 @@ export async function cutHistory(
     .map((gap) => ({ ...gap, to: Math.min(gap.to, from - 1) }));
   if (gaps.length > 0) committer.put(gapsName(log, origin), encodeGaps(left));
   const prefix = anyHistoryPrefix(log);
-  for (let at: string | undefined = prefix; at !== undefined;) {
-    const names: string[] = await store.names(prefix, { after: at, max: pageNames });
+  for await (const names of namePages(store, prefix)) {
     for (const name of names) {
       const owner = ownerOf(name);
       if (owner.origin === origin && owner.seq >= from) committer.put(name, undefined);
     }
     await committer.flush();
-    at = names.at(-1);
   }
 }

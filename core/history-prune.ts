@@ -14,8 +14,8 @@ import type { Range } from "./history.ts";
 import type { Log } from "./log.ts";
 import { readable, soundEvents } from "./replay.ts";
 import { lastOf } from "./segment.ts";
+import { namePages } from "./store-names.ts";
 
-const pageNames = 1000;
 const readBytes = 256 * 1024;
 
 /**
@@ -54,8 +54,7 @@ async function pruneGone(
   const remove = (): void => {
     for (const name of gone) committer.put(name, undefined);
   };
-  for (let after = prefix; ;) {
-    const names = await committer.store.names(prefix, { after, max: pageNames });
+  for await (const names of namePages(committer.store, prefix)) {
     for (const name of names) {
       const owner = ownerOf(name);
       if (owner.object !== object) {
@@ -68,9 +67,6 @@ async function pruneGone(
       if (known.has(object)) gone = [];
       else gone.push(name);
     }
-    const end = names.at(-1);
-    if (end === undefined) break;
-    after = end;
     await committer.flush();
   }
   remove();
@@ -82,17 +78,13 @@ async function prune(
   wholeFrom: ReadonlyMap<Incarnation, number>,
 ): Promise<void> {
   let last: { readonly name: string; readonly series: string } | undefined;
-  for (let after = prefix; ;) {
-    const names = await committer.store.names(prefix, { after, max: pageNames });
+  for await (const names of namePages(committer.store, prefix)) {
     for (const name of names) {
       const { series, origin, seq } = ownerOf(name);
       const isForgotten = seq <= (wholeFrom.get(origin) ?? 0);
       if (isForgotten && last?.series === series) committer.put(last.name, undefined);
       last = isForgotten ? { name, series } : undefined;
     }
-    const end = names.at(-1);
-    if (end === undefined) return;
-    after = end;
     await committer.flush();
   }
 }

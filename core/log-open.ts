@@ -1,4 +1,5 @@
 /** Brings a log's state up from what is stored: the newest usable checkpoint, then the tail. */
+import { withdrawAcks } from "./acks.ts";
 import {
   type Identity,
   checkpointName,
@@ -88,6 +89,7 @@ export async function openLog(options: LogOptions): Promise<LogState> {
   await rules.adopt(removed);
   identity ??= freshIdentity(options);
   noteEdges(await undamaged(store, edgesName(id)), histories);
+  await withdrawAcks(committer, id, histories);
   return {
     identity,
     rules,

@@ -26,6 +26,11 @@ export interface Compared {
   readonly named: ReadonlySet<number>;
   /** Up to where an earlier round found both to agree: its answers are not repeated. 0 unless said. */
   readonly agreed?: number | undefined;
+  /**
+   * Up to where the peer once said to have it: it may have forgotten since at which commits that was. Counts unless a
+   * hash speaks against it. 0 unless said.
+   */
+  readonly acked?: number | undefined;
   /** The owner's first commit boundary after a sequence. */
   readonly boundaryAfter: (seq: number) => Promise<number | undefined>;
 }
@@ -50,15 +55,21 @@ export function agreement({
   claim,
   hashes,
   agreed = 0,
-}: Pick<Compared, "end" | "claim" | "hashes" | "agreed">): { common: number; differsAt: number | undefined } {
+  acked = 0,
+}: Pick<Compared, "end" | "claim" | "hashes" | "agreed" | "acked">): {
+  common: number;
+  differsAt: number | undefined;
+} {
   let common = agreed <= claim.end ? agreed : 0;
   const marks = [...claim.marks, { seq: claim.end, hash: claim.hash }].toSorted((a, b) => a.seq - b.seq);
   for (const { seq, hash } of marks) {
     if (seq <= common || seq > end) continue;
     const mine = hashes.get(seq);
     // The chain carries a difference forward: nothing after this can agree.
-    if (mine === undefined || !bytesEqual(mine, hash)) return { common, differsAt: seq };
+    if (mine === undefined || !bytesEqual(mine, hash)) {
+      return { common: acked < seq ? Math.max(common, acked) : common, differsAt: seq };
+    }
     common = seq;
   }
-  return { common, differsAt: undefined };
+  return { common: Math.max(common, Math.min(acked, end, claim.end)), differsAt: undefined };
 }

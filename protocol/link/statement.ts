@@ -1,4 +1,5 @@
 /** What a side says of its log at the start of a session, and how it reads what the peer says of it. */
+import { keptAcks } from "../../core/acks.ts";
 import type { Log } from "../../core/log.ts";
 import type { Incarnation } from "../../core/event.ts";
 import type { History } from "../../core/history.ts";
@@ -102,7 +103,7 @@ export async function compareOwn(log: Log, peer: Statement, memory: LinkMemory):
     const hash = (await log.hashAt(incarnation, seq)) ?? (await acked(log, claim, seq));
     if (hash !== undefined) hashes.set(seq, hash);
   }
-  const compared = { end, claim, hashes, agreed: memory.focus?.from };
+  const compared = { end, claim, hashes, agreed: memory.focus?.from, acked: await ackedBefore(log) };
   // Also of an incarnation that was closed: what lies past the hole may be what the peer has, and not mine alone.
   const isHealing = claim.closedAt === undefined || claim.end > end;
   const isSame = isHealing && agreement(compared).differsAt === undefined;
@@ -116,6 +117,11 @@ export async function compareOwn(log: Log, peer: Statement, memory: LinkMemory):
     boundaryAfter: async (seq) =>
       (await log.boundaries(incarnation, seq, end, Number.MAX_SAFE_INTEGER))[0]?.seq,
   });
+}
+
+/** How far the peer had said, when this copy of the log was made, to have this side's live origin. */
+async function ackedBefore({ id, incarnation, stored }: Log): Promise<number> {
+  return (await keptAcks(stored.store, id)).get(incarnation) ?? 0;
 }
 
 /**

@@ -40,15 +40,24 @@ class Chain {
   }
 }
 
-/** @param agreed what an earlier round found */
-function verdictOf(mine: Chain, claim: Claim, named: Iterable<number> = [], agreed = 0): Promise<Verdict> {
+/**
+ * @param agreed what an earlier round found
+ * @param acked what the peer once said to have
+ */
+function verdictOf(
+  mine: Chain,
+  claim: Claim,
+  named: Iterable<number> = [],
+  agreed = 0,
+  acked = 0,
+): Promise<Verdict> {
   const hashes = new Map<number, Uint8Array>();
   for (const seq of positionsToCheck(claim, mine.end)) {
     const hash = mine.hashes.get(seq);
     if (hash !== undefined) hashes.set(seq, hash);
   }
   const boundaryAfter = async (seq: number): Promise<number | undefined> => mine.boundaries(seq, mine.end)[0];
-  return compare({ end: mine.end, claim, hashes, named: new Set(named), agreed, boundaryAfter });
+  return compare({ end: mine.end, claim, hashes, named: new Set(named), agreed, acked, boundaryAfter });
 }
 
 function chain(...contents: readonly string[]): Chain {
@@ -77,6 +86,30 @@ t.test("what an earlier round found to agree is not looked for again", async (t)
     "a peer that has less now is taken at its word",
   );
 });
+
+t.test(
+  "what the peer once had is shared, though it has forgotten the commits, unless a hash says otherwise",
+  async (t) => {
+    const mine = chain("a", "b", "c", "d");
+    const theirs = chain("a", "b", "c", "p", "q", "r");
+    const forgotten = theirs.claim([]);
+    const named = [1, 2, 3, 4];
+    t.same(await verdictOf(mine, forgotten, named, 0, 3), { kind: "rolledBack", common: 3 });
+    t.same(await verdictOf(mine, forgotten, named, 0, 0), { kind: "rolledBack", common: 0 });
+    const answered = theirs.claim([4]);
+    t.same(await verdictOf(mine, answered, named, 0, 3), { kind: "rolledBack", common: 3 });
+    t.same(
+      await verdictOf(mine, answered, named, 0, 4),
+      { kind: "rolledBack", common: 0 },
+      "a hash speaks against it",
+    );
+    t.same(
+      await verdictOf(mine, chain("a").claim([]), [], 0, 3),
+      { kind: "agrees" },
+      "a peer that has less now",
+    );
+  },
+);
 
 t.test("a peer that has all of mine and more says that I was rolled back, and to where", async (t) => {
   const theirs = chain("a", "b", "c", "d");

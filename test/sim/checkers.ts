@@ -76,7 +76,7 @@ export async function violations(cluster: Cluster): Promise<Finding[]> {
     const kept = cluster.scarred.has(cluster.cloud.name) ? below : [];
     findings.push(
       ...found("lost", lostValues(cluster, pair, [...ever, ...kept])),
-      ...found("repeated", repeatedValues(pair, ever)),
+      ...found("repeated", repeatedValues(cluster, pair, ever)),
       ...found("order", wrongOrder(cluster, pair, ever)),
     );
     if (!cluster.scarred.has(cluster.cloud.name)) {
@@ -320,7 +320,11 @@ function* lostValues({ ledger }: Cluster, { node }: Pair, events: readonly Event
   }
 }
 
-function* repeatedValues({ node }: Pair, events: readonly Event[]): Generator<string> {
+function* repeatedValues(
+  cluster: Cluster,
+  { node, above }: Pair,
+  events: readonly Event[],
+): Generator<string> {
   const first = new Map<string, Event>();
   for (const event of events) {
     const value = valueOf(event);
@@ -328,9 +332,18 @@ function* repeatedValues({ node }: Pair, events: readonly Event[]): Generator<st
     const before = first.get(value);
     if (before === undefined) first.set(value, event);
     // Two machines, or one put back twice, that held what was never sent: each appends it again, and names what it was.
-    else if (before.cause === undefined || event.cause === undefined)
+    else {
+      const original = [before, event].find(({ cause }) => cause === undefined);
+      if (original === undefined) continue;
+      // Which ends of commits there were the cloud has forgotten, and the copy did not know yet that the cloud had it.
+      if (isBeforeEdge(original, above) && cluster.wasPutBackBefore(node, original)) continue;
       yield `${node}: ${short(value)} is in the cloud's log twice: ${nameOf(before)} and ${nameOf(event)}`;
+    }
   }
+}
+
+function isBeforeEdge({ origin, seq }: Event, { histories }: Log): boolean {
+  return seq <= (histories.get(origin)?.edge?.seq ?? 0);
 }
 
 function nameOf({ origin, seq, cause }: Event): string {

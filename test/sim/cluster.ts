@@ -1,13 +1,14 @@
 /** A cloud and its nodes in one world, with what was promised to whom. */
 import type { Cloud } from "../../cloud/cloud.ts";
-import { type Incarnation, clusterLog, nodeLog, sideOf } from "../../core/event.ts";
+import type { Acks } from "../../core/acks.ts";
+import { type Event, type Incarnation, clusterLog, nodeLog, sideOf } from "../../core/event.ts";
 import type { MergingPace } from "../../core/merging.ts";
 import { generationOf } from "../../core/generations.ts";
 import { type Registers, registersProjection } from "../../core/registers.ts";
 import type { RetentionPolicy } from "../../core/retention.ts";
 import type { ForgettingPace } from "../../core/forgetting.ts";
-import { MemoryDisk } from "../../core/store/memory.ts";
-import { eventsOn } from "./disk.ts";
+import { type DiskSnapshot, MemoryDisk } from "../../core/store/memory.ts";
+import { acksOn, eventsOn } from "./disk.ts";
 import { ForgettingJudge } from "./forgetting.ts";
 import { CloudHost, NodeHost } from "./hosts.ts";
 import { Ledger } from "./ledger.ts";
@@ -50,6 +51,8 @@ export class Cluster {
   readonly torn: Set<string> = new Set();
   /** Nodes that ever had two machines. */
   readonly forked: Set<string> = new Set();
+  /** By node, what each copy that it was put back to knew the cloud to have. */
+  readonly #copies = new Map<string, Acks[]>();
 
   constructor(
     world: World,
@@ -104,6 +107,19 @@ export class Cluster {
     copy.crash();
     this.clones.splice(this.clones.indexOf(copy), 1);
     await this.recount();
+  }
+
+  /** An earlier copy is put in place of a machine's disk. */
+  async putBack(host: CloudHost | NodeHost, copy: DiskSnapshot): Promise<void> {
+    host.disk.restore(copy);
+    if (!(host instanceof NodeHost)) return;
+    const acks = await acksOn(copy, nodeLog(host.node));
+    this.#copies.set(host.node, [...(this.#copies.get(host.node) ?? []), acks]);
+  }
+
+  /** Whether the node was put back to a copy that did not know that the cloud had this event. */
+  wasPutBackBefore(node: string, { origin, seq }: Pick<Event, "origin" | "seq">): boolean {
+    return this.#copies.get(node)?.some((acks) => (acks.get(origin) ?? 0) < seq) === true;
   }
 
   /** To be called when a disk has lost something: what no disk holds any more was lost honestly. */

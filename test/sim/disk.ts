@@ -1,4 +1,5 @@
 /** Reading what a disk durably holds, from outside: neither the process nor its log has a say in it. */
+import { type Acks, keptAcks } from "../../core/acks.ts";
 import type { Event, Incarnation, LogId } from "../../core/event.ts";
 import { type DiskSnapshot, MemoryDisk, MemoryStore } from "../../core/store/memory.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
@@ -13,13 +14,26 @@ const noTimers = {
   soon: (): void => {},
 };
 
-/** Every record of a log, readable or not, in order of position. */
-export async function recordsOn(snapshot: DiskSnapshot, log: LogId): Promise<ReadRecord[]> {
+async function storeOn(snapshot: DiskSnapshot): Promise<MemoryStore> {
   const store = new MemoryStore(new MemoryDisk(snapshot), { timers: noTimers, digest: nodeDigest });
   await store.open();
+  return store;
+}
+
+/** Every record of a log, readable or not, in order of position. */
+export async function recordsOn(snapshot: DiskSnapshot, log: LogId): Promise<ReadRecord[]> {
+  const store = await storeOn(snapshot);
   const records = await store.read(log, 1, Number.MAX_SAFE_INTEGER);
   await store.close();
   return records;
+}
+
+/** How far the other side was known to have each origin. */
+export async function acksOn(snapshot: DiskSnapshot, log: LogId): Promise<Acks> {
+  const store = await storeOn(snapshot);
+  const acks = await keptAcks(store, log);
+  await store.close();
+  return acks;
 }
 
 /** The readable events of a log, in order of position. */

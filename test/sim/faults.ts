@@ -252,7 +252,7 @@ export class Faults {
     this.#lossy.add(host.name);
     this.#crash(host);
     const chosen = this.#random.between(0, backups.length - 1);
-    host.disk.restore(backups[chosen] as DiskSnapshot);
+    await this.#cluster.putBack(host, backups[chosen] as DiskSnapshot);
     // What was to come after it is a time that never was.
     this.#backups.set(host.name, backups.slice(0, chosen + 1));
     this.#cluster.world.note(`${host.name} is rolled back`);

@@ -1,6 +1,6 @@
 /** What is forgotten at some moment changes nothing of what is so, nor of what comes to be so after it. */
 import t from "tap";
-import { nodeLog } from "../../core/event.ts";
+import { nodeLog, parseEventId } from "../../core/event.ts";
 import { currentLife } from "../../core/registers.ts";
 import { eventsOn } from "./disk.ts";
 import type { CloudHost, NodeHost } from "./hosts.ts";
@@ -113,3 +113,41 @@ t.test("what an older version skipped, it does not forget for what it knows", as
   t.strictSame(life?.slots.get("desired/temp")?.node?.body, [wished]);
   await scenario.end();
 });
+
+t.test(
+  "a node that is put back to before what the cloud has forgotten repeats nothing that was acked",
+  async (t) => {
+    const scenario = await Scenario.begin(t, { merging });
+    for (let commit = 0; commit < 10; commit += 1) {
+      await scenario.report(2);
+      await scenario.run(500);
+    }
+    await scenario.agrees();
+    const acked = scenario.below.histories.get(scenario.below.incarnation)?.end ?? 0;
+    await scenario.run(2000);
+    // What was acked is kept with this.
+    await scenario.report(1);
+    await scenario.agrees();
+    await scenario.report(1);
+    const copy = scenario.nodeHost.disk.snapshot();
+    for (let commit = 0; commit < 10; commit += 1) {
+      await scenario.report(2);
+      await scenario.run(500);
+    }
+    await scenario.agrees();
+    await forget(scenario, scenario.cloudHost);
+    void scenario.above.readAgain("as if it were damaged");
+    await scenario.until(() => scenario.above.isOpen);
+    const { incarnation } = scenario.below;
+    await scenario.rollBack(scenario.nodeHost, copy);
+    await scenario.agrees();
+    t.not(scenario.below.incarnation, incarnation);
+    const again = (await scenario.inCloud()).map(({ cause }) => parseEventId(cause ?? ""));
+    const repeated = again.filter((id) => id?.origin === incarnation).map((id) => id?.seq ?? 0);
+    t.ok(
+      repeated.every((seq) => seq > acked),
+      "no more than what was not known to be there",
+    );
+    await scenario.end();
+  },
+);

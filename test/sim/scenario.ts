@@ -177,7 +177,7 @@ export class Scenario {
   /** The machine's disk is put back to an earlier copy of it. The process dies before, and runs after. */
   async rollBack(host: CloudHost | NodeHost, copy: DiskSnapshot): Promise<void> {
     host.crash();
-    host.disk.restore(copy);
+    await this.cluster.putBack(host, copy);
     await this.#recount(host);
     host.start();
     await this.run(50);

@@ -40,16 +40,18 @@ class Chain {
   }
 }
 
-/**
- * @param agreed what an earlier round found
- * @param acked what the peer once said to have
- */
+interface Known {
+  /** What an earlier round found. */
+  readonly agreed?: number;
+  /** What the peer once said to have. */
+  readonly acked?: number;
+}
+
 function verdictOf(
   mine: Chain,
   claim: Claim,
   named: Iterable<number> = [],
-  agreed = 0,
-  acked = 0,
+  known: Known = {},
 ): Promise<Verdict> {
   const hashes = new Map<number, Uint8Array>();
   for (const seq of positionsToCheck(claim, mine.end)) {
@@ -57,7 +59,7 @@ function verdictOf(
     if (hash !== undefined) hashes.set(seq, hash);
   }
   const boundaryAfter = async (seq: number): Promise<number | undefined> => mine.boundaries(seq, mine.end)[0];
-  return compare({ end: mine.end, claim, hashes, named: new Set(named), agreed, acked, boundaryAfter });
+  return compare({ end: mine.end, claim, hashes, named: new Set(named), ...known, boundaryAfter });
 }
 
 function chain(...contents: readonly string[]): Chain {
@@ -77,11 +79,11 @@ t.test("what an earlier round found to agree is not looked for again", async (t)
   const mine = chain("a", "b", "c").commit(3, "x").commit(1, "y");
   const theirs = chain("a", "b", "c").commit(3, "p").commit(1, "q");
   const answer = theirs.claim([6, 7]);
-  t.same(await verdictOf(mine, answer, [6, 7], 3), { kind: "rolledBack", common: 3 });
+  t.same(await verdictOf(mine, answer, [6, 7], { agreed: 3 }), { kind: "rolledBack", common: 3 });
   t.same(await verdictOf(mine, answer, [6, 7]), { kind: "narrow", from: 0, to: 6 });
   const less = chain("a", "b").claim([]);
   t.same(
-    await verdictOf(mine, less, [], 3),
+    await verdictOf(mine, less, [], { agreed: 3 }),
     { kind: "agrees" },
     "a peer that has less now is taken at its word",
   );
@@ -94,17 +96,17 @@ t.test(
     const theirs = chain("a", "b", "c", "p", "q", "r");
     const forgotten = theirs.claim([]);
     const named = [1, 2, 3, 4];
-    t.same(await verdictOf(mine, forgotten, named, 0, 3), { kind: "rolledBack", common: 3 });
-    t.same(await verdictOf(mine, forgotten, named, 0, 0), { kind: "rolledBack", common: 0 });
+    t.same(await verdictOf(mine, forgotten, named, { acked: 3 }), { kind: "rolledBack", common: 3 });
+    t.same(await verdictOf(mine, forgotten, named, { acked: 0 }), { kind: "rolledBack", common: 0 });
     const answered = theirs.claim([4]);
-    t.same(await verdictOf(mine, answered, named, 0, 3), { kind: "rolledBack", common: 3 });
+    t.same(await verdictOf(mine, answered, named, { acked: 3 }), { kind: "rolledBack", common: 3 });
     t.same(
-      await verdictOf(mine, answered, named, 0, 4),
+      await verdictOf(mine, answered, named, { acked: 4 }),
       { kind: "rolledBack", common: 0 },
       "a hash speaks against it",
     );
     t.same(
-      await verdictOf(mine, chain("a").claim([]), [], 0, 3),
+      await verdictOf(mine, chain("a").claim([]), [], { acked: 3 }),
       { kind: "agrees" },
       "a peer that has less now",
     );

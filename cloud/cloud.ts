@@ -242,6 +242,7 @@ export class Cloud {
       macKey: this.#options.macKey,
       authority,
       refuses: refusalBy(this.#options.room),
+      bulk: this.#options.merging,
       onProgress: this.#options.onProgress,
     });
     const conflicts = new ConflictReactor({

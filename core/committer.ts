@@ -2,6 +2,7 @@
  * Group commit: everything that all logs of a store have waiting goes to the disk in one batch, with one fsync; what
  * arrives while that runs is the next batch.
  */
+import type { Collected } from "./bulk.ts";
 import { TidemarkError, messageOf } from "./errors.ts";
 import type { Timers } from "./ports.ts";
 import type { Store, StoreBatch, StoredBlock, StoredSegment } from "./store-port.ts";
@@ -9,7 +10,7 @@ import type { Store, StoreBatch, StoredBlock, StoredSegment } from "./store-port
 /** Something that has segments to commit: a log. */
 export interface CommitSource {
   /** Hands over what waits, in order of position. Called when a batch is put together. */
-  collect(): readonly StoredSegment[];
+  collect(): Collected;
   /** The batch with what was collected is durable. */
   committed(): void;
   /** It is not, and never will be: the store has failed. */
@@ -91,9 +92,11 @@ export class Committer {
   /** One commit. Never rejects: a failure is told to the sources, and stands. */
   #run(): Promise<void> {
     const sources = this.#waiting;
+    const segments: StoredSegment[] = [];
+    const blocks = this.#blocks;
     const batch: StoreBatch = {
-      segments: [],
-      blocks: this.#blocks,
+      segments,
+      blocks,
       values: this.#values,
       remove: this.#remove,
     };
@@ -101,9 +104,12 @@ export class Committer {
     this.#values = new Map();
     this.#blocks = [];
     this.#remove = [];
-    const segments = batch.segments as StoredSegment[];
-    for (const source of sources) for (const segment of source.collect()) segments.push(segment);
-    this.#running = this.store.commit(batch).then(
+    for (const source of sources) {
+      const collected = source.collect();
+      for (const segment of collected.segments) segments.push(segment);
+      for (const block of collected.blocks) blocks.push(block);
+    }
+    this.#running = this.#commit(batch).then(
       () => {
         // Until all sources have heard, none is asked again.
         for (const source of sources) source.committed();
@@ -118,6 +124,16 @@ export class Committer {
       },
     );
     return this.#running;
+  }
+
+  /** Blocks are compressed first, beside this thread. */
+  async #commit(batch: StoreBatch): Promise<void> {
+    const { blocks = [] } = batch;
+    if (blocks.every(({ packed }) => packed !== undefined)) return this.store.commit(batch);
+    const packing = blocks.map(async (block): Promise<StoredBlock> => {
+      return block.packed === undefined ? { ...block, packed: await this.store.pack(block.members) } : block;
+    });
+    return this.store.commit({ ...batch, blocks: await Promise.all(packing) });
   }
 
   #fail(error: unknown, sources: ReadonlySet<CommitSource>): void {

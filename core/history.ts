@@ -103,6 +103,7 @@ export class History {
     this.marks.add(mark);
     if (segment.cover !== undefined) this.noteCover(segment.lo, mark, segment.cover.wholeFrom);
     if (this.stagedEnd < this.end) this.stage(segment, hashAfter);
+    if (this.beyond.length === 0) return;
     this.beyond = this.beyond.filter(({ to }) => to > this.end);
     const [first] = this.beyond;
     if (first !== undefined && first.from <= this.end) this.beyond[0] = { from: this.end + 1, to: first.to };

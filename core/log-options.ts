@@ -1,3 +1,4 @@
+import type { BulkPace } from "./bulk.ts";
 import type { Committer } from "./committer.ts";
 import type { TidemarkError } from "./errors.ts";
 import type { Draft, Event, LogId, Side } from "./event.ts";
@@ -19,6 +20,7 @@ export interface LogOptions {
   /** Why there is no room for these now; undefined where there is. Not asked for what the log appends of itself. */
   readonly refuses?: ((drafts: readonly Draft[]) => TidemarkError | undefined) | undefined;
   readonly onProgress?: ((events: number) => void) | undefined;
+  readonly bulk?: BulkPace | undefined;
   /** A checkpoint is written after so many events. */
   readonly checkpointEvery?: number | undefined;
 }

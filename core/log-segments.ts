@@ -15,6 +15,12 @@ export interface Sealed {
   readonly hash: Uint8Array | undefined;
 }
 
+/** A segment, and the chain hash after it. */
+interface Judged {
+  readonly segment: Segment;
+  readonly hash: Uint8Array;
+}
+
 /**
  * What is taken of a segment that came: of a cover what lies above what is held.
  * @throws SEGMENT_CORRUPT when a cover follows other events than those that are held
@@ -52,14 +58,14 @@ export function sealGroup(group: Group, lo: number, history: History, options: L
 
 /**
  * Why a segment of another origin, or one of the live incarnation that came back, is not taken.
- * @param hash the chain hash after it
+ * @param live this side's incarnation
  * @returns LOG_FORKED or AUTHORITY; undefined when it is taken
  */
 export function refuseSegment(
-  segment: Segment,
-  hash: Uint8Array,
+  { segment, hash }: Judged,
   history: History,
-  { side, macKey, environment, live }: LogOptions & { readonly live: Incarnation },
+  live: Incarnation,
+  { side, macKey, environment }: LogOptions,
 ): TidemarkError | undefined {
   const { origin, lo } = segment;
   const last = lastOf(segment);

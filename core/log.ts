@@ -6,6 +6,7 @@
  */
 import { eventOf } from "./codec.ts";
 import { HybridClock } from "./clock.ts";
+import { type Collected, grouped } from "./bulk.ts";
 import { CheckpointPace } from "./checkpoint-pace.ts";
 import type { CommitSource } from "./committer.ts";
 import { TidemarkError, assert, messageOf } from "./errors.ts";
@@ -263,7 +264,7 @@ export class Log implements Replica, CommitSource {
     }
     if (place === "gap") throw history.gap(segment);
     const hash = chainHash(history.stagedHash, segment, digest);
-    const refusal = refuseSegment(segment, hash, history, { ...this.#options, live: this.incarnation });
+    const refusal = refuseSegment({ segment, hash }, history, this.incarnation, this.#options);
     if (refusal !== undefined) throw refusal;
     const isNew = place === "next";
     const events = isNew ? eventsOf(segment, this.#nextPosition) : [];
@@ -279,12 +280,11 @@ export class Log implements Replica, CommitSource {
     this.#options.committer.request(this);
   }
 
-  collect(): readonly StoredSegment[] {
+  collect(): Collected {
     assert(this.#inFlight.length === 0, "one commit at a time");
     this.#sealOpen();
-    this.#inFlight = this.#waiting;
-    this.#waiting = [];
-    return this.#inFlight.map(({ stored }) => stored).filter((stored) => stored !== undefined);
+    [this.#inFlight, this.#waiting] = [this.#waiting, []];
+    return grouped(this.#inFlight, this.side, this.#options.bulk);
   }
 
   committed(): void {

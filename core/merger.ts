@@ -2,12 +2,13 @@
  * Makes large compressed blocks of a log's small segments, oldest first, a slice at a time. Nothing that is read from
  * the log changes by it, and a crash loses nothing: each slice is one batch.
  */
+import { blockBytesDefault, memberBytes } from "./block-size.ts";
 import { pack, unpack } from "./codec.ts";
 import type { Committer } from "./committer.ts";
 import { hasCode } from "./errors.ts";
 import type { LogId } from "./event.ts";
 import type { Log } from "./log.ts";
-import { type StoredSegment, maxBlockBytes } from "./store-port.ts";
+import { type ReadSegment, type StoredSegment, maxBlockBytes } from "./store-port.ts";
 
 /** What a block is about to hold for the first time is also put into an index, in the same batch. */
 export interface MergeIndex {
@@ -23,11 +24,6 @@ export interface MergerOptions {
   readonly blockBytes?: number | undefined;
 }
 
-export const blockBytesDefault: number = 256 * 1024;
-
-/** Of a segment in a block, less than this is not its events: what its envelope comes to, less what the table keeps. */
-const envelopeBytes = 60;
-const memberBytesMin = 16;
 /** One segment by itself is worth a block from here on. */
 const aloneBytesMin = 4096;
 
@@ -47,7 +43,7 @@ interface Small {
 }
 
 interface Gathered {
-  readonly members: readonly StoredSegment[];
+  readonly members: readonly ReadSegment[];
   readonly bytes: number;
   /** Why no more: there is enough; what follows is damaged or missing; or it is the end of the log. */
   readonly until: "enough" | "hole" | "end";
@@ -116,7 +112,7 @@ export class Merger {
     const plan = await this.#plan(fresh, small, smallBytes);
     const { group } = plan;
     const seen = cursor.to;
-    const isBlock = group.members.length > 0 && (small.length > 0 || isWorth(group));
+    const isBlock = (small.length > 0 || isWorth(group)) && !isOneBlock(group);
     const packed = isBlock ? await this.#committer.store.pack(group.members) : undefined;
     const values = await this.#index?.valuesOf(group.members.filter(({ position }) => position > seen));
     // What was read may have been taken out meanwhile.
@@ -156,14 +152,16 @@ export class Merger {
     }
     const group = again === undefined ? fresh : await this.#gather(again.from);
     const [member] = group.members;
-    const isOver = group.until === "hole" || bytes >= this.#blockBytes || member === undefined;
+    const isStuck = group.next <= (this.#cursor?.to ?? 0) + 1;
+    const isOver = group.until === "hole" || bytes >= this.#blockBytes || member === undefined || isStuck;
     return { group, small: isOver ? [] : [...kept, { from: member.position, bytes }] };
   }
 
   /** Readable neighbours from `from` on, as many as go into one block. */
   async #gather(from: number): Promise<Gathered> {
+    const seen = this.#cursor?.to ?? 0;
     const end = this.log.position;
-    const members: StoredSegment[] = [];
+    const members: ReadSegment[] = [];
     let bytes = 0;
     let storedBytes = 0;
     let next = from;
@@ -177,7 +175,11 @@ export class Merger {
         next = record.position + (record.count ?? 1);
         if (record.segment === undefined) continue;
         const more = memberBytes(record.segment);
-        const isFull = bytes + more > this.#blockBytes || storedBytes + record.segment.length > maxBlockBytes;
+        // A block that came whole goes in whole, or begins the next: to cut it is to compress the rest of it again.
+        const isWhole = record.block?.from === record.position && record.position > seen;
+        const atLeast = isWhole ? (record.block?.bytes ?? more) : more;
+        const isOver = storedBytes + record.segment.length > maxBlockBytes;
+        const isFull = bytes + atLeast > this.#blockBytes || isOver;
         if (isFull && members.length > 0) return { members, bytes, until: "enough", next: record.position };
         members.push(record);
         bytes += more;
@@ -193,12 +195,16 @@ export class Merger {
   }
 }
 
-function memberBytes(segment: Uint8Array): number {
-  return Math.max(segment.length - envelopeBytes, memberBytesMin);
-}
-
 function isWorth({ members, bytes }: Gathered): boolean {
   return members.length > 1 || bytes >= aloneBytesMin;
+}
+
+/** Whether it is stored as it is to be: of what the peer sent in bulk, only the index is made. */
+function isOneBlock({ members }: Gathered): boolean {
+  const [first] = members;
+  const last = members.at(-1);
+  if (first === undefined || last === undefined) return true;
+  return first.block?.from === first.position && first.block.to === last.position + last.count - 1;
 }
 
 export function mergedName(log: LogId): string {

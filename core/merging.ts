@@ -2,6 +2,7 @@
  * Merges the logs of one process in the background: one slice at a time, whichever log is next, and not more than a
  * share of the time while appends come.
  */
+import type { BulkPace } from "./bulk.ts";
 import type { Committer } from "./committer.ts";
 import { TidemarkError, messageOf } from "./errors.ts";
 import type { Shortage } from "./forgetting.ts";
@@ -9,9 +10,7 @@ import type { Log } from "./log.ts";
 import { type MergeIndex, Merger } from "./merger.ts";
 import type { Environment } from "./ports.ts";
 
-export interface MergingPace {
-  /** A block holds about so much before it is compressed. */
-  readonly blockBytes?: number | undefined;
+export interface MergingPace extends BulkPace {
   /** What is left of a log is merged when so long has passed, though it is no whole block. */
   readonly idleMs?: number | undefined;
 }

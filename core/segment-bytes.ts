@@ -69,8 +69,26 @@ export function writeAscii(bytes: Uint8Array, at: number, text: string): void {
   for (let index = 0; index < text.length; index += 1) bytes[at + index] = text.charCodeAt(index);
 }
 
+/** A log's segments name the same few again and again. */
+const originsRemembered = 8;
+const remembered: Incarnation[] = [];
+
 /** @throws SEGMENT_CORRUPT */
 export function readOriginAt(bytes: Uint8Array, at: number): Incarnation {
+  for (const origin of remembered) if (isAsciiAt(bytes, at, origin)) return origin;
+  const origin = decodeOriginAt(bytes, at);
+  remembered.unshift(origin);
+  if (remembered.length > originsRemembered) remembered.pop();
+  return origin;
+}
+
+function isAsciiAt(bytes: Uint8Array, at: number, text: string): boolean {
+  for (let index = text.length - 1; index >= 0; index -= 1)
+    if (bytes[at + index] !== text.charCodeAt(index)) return false;
+  return true;
+}
+
+function decodeOriginAt(bytes: Uint8Array, at: number): Incarnation {
   let text = "";
   for (let index = 0; index < incarnationLength; index += 1)
     text += String.fromCharCode(bytes[at + index] ?? 0);

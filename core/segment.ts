@@ -93,6 +93,11 @@ export function rebuildSegment(parts: Omit<Segment, "bytes" | "cover">, digest: 
   return bytes;
 }
 
+/** Bytes of a commit with so many bytes of events. */
+export function plainLength(events: number, seen: number, hasMac: boolean): number {
+  return headerLength + seen * seenLength + events + (hasMac ? macLength : 0) + crcLength;
+}
+
 interface Layout extends Pick<Segment, "origin" | "lo" | "count" | "seen"> {
   readonly pieces: readonly Uint8Array[];
   readonly hasMac: boolean;

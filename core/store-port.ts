@@ -79,7 +79,21 @@ export interface StoredSegment {
   readonly segment: Uint8Array;
 }
 
-export type ReadRecord = StoredSegment | DamagedRecord;
+export type ReadRecord = ReadSegment | DamagedRecord;
+
+export interface ReadSegment extends StoredSegment {
+  /** The block that holds it. */
+  readonly block?: BlockPlace | undefined;
+}
+
+export interface BlockPlace {
+  /** Position of its first event. */
+  readonly from: number;
+  /** Position of its last event. */
+  readonly to: number;
+  /** What its members count for in a block (`memberBytes`). */
+  readonly bytes: number;
+}
 
 /** A record whose bytes are gone or wrong; what its index entry still says. */
 export interface DamagedRecord {

@@ -72,6 +72,7 @@ export class Edge {
       environment,
       authority,
       refuses: room && ((drafts) => room.refusal(drafts)),
+      bulk: options.merging,
       onProgress,
     });
     await committer.flush();

@@ -19,12 +19,19 @@
  *
  * Naturals and integers are those of `varints.ts`.
  */
+import { weightOf } from "../block-size.ts";
 import { pack, unpack } from "../codec.ts";
 import { TidemarkError, assert } from "../errors.ts";
 import { type Incarnation, type LogId, type Seen, isIncarnation } from "../event.ts";
 import type { Digest } from "../ports.ts";
-import { bytesEqual, macLength, parseSegment, rebuildSegment, type Segment } from "../segment.ts";
-import { type StoredBlock, type StoredSegment, maxBlockBytes } from "../store-port.ts";
+import { macLength, parseSegment, plainLength, rebuildSegment, type Segment } from "../segment.ts";
+import {
+  type BlockPlace,
+  type ReadSegment,
+  type StoredBlock,
+  type StoredSegment,
+  maxBlockBytes,
+} from "../store-port.ts";
 import { NumberReader, NumberWriter } from "./varints.ts";
 
 const maxMembers = 65_536;
@@ -72,6 +79,7 @@ export interface Part {
  */
 export class Block {
   readonly log: LogId;
+  readonly place: BlockPlace;
   readonly #columns: Columns;
   readonly #bytes: Uint8Array;
   readonly #digest: Digest;
@@ -81,6 +89,7 @@ export class Block {
     this.#columns = columns;
     this.#bytes = bytes;
     this.#digest = digest;
+    this.place = placeOf(columns);
   }
 
   /** Position of the first event. */
@@ -123,7 +132,7 @@ export class Block {
     };
   }
 
-  stored({ nth, origin, lo, count, position }: Member): StoredSegment {
+  stored({ nth, origin, lo, count, position }: Member): ReadSegment {
     const { arrived, seen: seens, macAt: macs, begin, end } = this.#columns;
     const seen = seens[nth];
     const macAt = macs[nth] ?? 0;
@@ -134,8 +143,19 @@ export class Block {
       seen === undefined
         ? events.slice()
         : rebuildSegment({ origin, lo, count, seen, events, mac }, this.#digest);
-    return { log: this.log, origin, lo, count, position, arrived: arrived[nth] ?? 0, segment };
+    const { log, place: block } = this;
+    return { log, origin, lo, count, position, arrived: arrived[nth] ?? 0, segment, block };
   }
+}
+
+function placeOf({ position, count, seen, macAt, begin, end }: Columns): BlockPlace {
+  let bytes = 0;
+  for (let nth = 0; nth < begin.length; nth += 1) {
+    const events = (end[nth] ?? 0) - (begin[nth] ?? 0);
+    const entries = seen[nth];
+    bytes += weightOf(entries === undefined ? events : plainLength(events, entries.length, macAt[nth] !== 0));
+  }
+  return { from: position[0] ?? 0, to: (position.at(-1) ?? 0) + (count.at(-1) ?? 0) - 1, bytes };
 }
 
 /**
@@ -206,7 +226,7 @@ export function decodeBlock(bytes: Uint8Array, digest: Digest): Block | undefine
   }
 }
 
-/** The segment, where it is a plain commit that is had again, to the bit, from its parts. */
+/** The segment, where it is a plain commit: one that can be read is had again, to the bit, from its parts. */
 function plainOf(stored: StoredSegment, digest: Digest): Segment | undefined {
   let segment: Segment;
   try {
@@ -217,8 +237,7 @@ function plainOf(stored: StoredSegment, digest: Digest): Segment | undefined {
   }
   const { origin, lo, count } = segment;
   const isAsStored = origin === stored.origin && lo === stored.lo && count === stored.count;
-  const isPlain = isAsStored && bytesEqual(rebuildSegment(segment, digest), stored.segment);
-  return isPlain ? segment : undefined;
+  return isAsStored && segment.cover === undefined ? segment : undefined;
 }
 
 function originsOf(

@@ -50,6 +50,35 @@ t.test("a segment is done when it is durable here", async (t) => {
   t.equal(cloud.store.batches.filter((batch) => batch.segments.length > 0).length, 1, "in one commit");
 });
 
+t.test(
+  "what came in bulk is one block, what this side says itself is not, and both read as they were",
+  async (t) => {
+    const world = new World();
+    const cloud = await Site.open(world, "cloud");
+    const node = await Site.open(world, "node");
+    const reports = Array.from({ length: 200 }, (_, nth) => `${nth}`);
+    for (const text of reports) await node.append(said(text));
+    const segments = await segmentsOf(node);
+    const own = cloud.log.appended([said("own")]);
+    let done = 0;
+    for (const segment of segments) cloud.log.receive(segment, () => (done += 1));
+    const again = reports.slice(0, 100).map((text) => cloud.log.appended([said(text)]));
+    await world.run(Promise.all([own, ...again]));
+    t.equal(done, segments.length);
+    const shape = await cloud.store.shape(cloud.log.id);
+    t.match(shape, { blocks: 1, blockEvents: 200, segments: 1, segmentEvents: 101 });
+    for (const open of [async (): Promise<unknown> => undefined, (): Promise<unknown> => cloud.crash()]) {
+      await open();
+      t.strictSame(texts(await cloud.events()), [...reports, "own", ...reports.slice(0, 100)]);
+      const held = await segmentsOf(cloud, node.log.incarnation);
+      t.strictSame(
+        held.map(({ bytes }) => Buffer.from(bytes).toString("hex")),
+        segments.map(({ bytes }) => Buffer.from(bytes).toString("hex")),
+      );
+    }
+  },
+);
+
 t.test("one that is held is done at once, and stored once", async (t) => {
   const { cloud, segments } = await apart();
   const [first] = segments as [Segment];

@@ -55,6 +55,16 @@ export async function blocks(t: Test, makeMedium: MakeMedium): Promise<void> {
       await readsAs(t, store, segments);
       const shape = await store.shape(node1);
       t.match(shape, { segments: 10 - (to - from), blocks: 1, blockEvents: (to - from) * 3 });
+      const places = (await store.read(node1, 1, manyBytes)).map(
+        (record) => "block" in record && record.block,
+      );
+      const place = { from: from * 3 + 1, to: to * 3, bytes: Number };
+      t.match(
+        places.slice(from, to),
+        places.slice(from, to).map(() => place),
+        "its members say which block they are of",
+      );
+      t.notOk([...places.slice(0, from), ...places.slice(to)].some(Boolean));
       await store.close();
       await store.open();
       await readsAs(t, store, segments);

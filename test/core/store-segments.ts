@@ -60,7 +60,8 @@ export function blockOf(members: readonly StoredSegment[]): StoredBlock {
 /** In a form that compares well, whatever kind of bytes a store returns. */
 export function plain(record: ReadRecord | undefined): unknown {
   if (record?.segment === undefined) return record;
-  return { ...record, segment: Buffer.from(record.segment).toString("base64") };
+  const { block: _, ...rest } = record;
+  return { ...rest, segment: Buffer.from(record.segment).toString("base64") };
 }
 
 export function plainAll(records: readonly ReadRecord[]): unknown[] {

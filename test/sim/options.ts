@@ -68,7 +68,11 @@ export interface RunOptions {
 }
 
 /** Where a test means single records, blocks would be in the way. */
-export const neverMerges: MergingPace = { blockBytes: Number.MAX_SAFE_INTEGER, idleMs: 1e9 };
+export const neverMerges: MergingPace = {
+  blockBytes: Number.MAX_SAFE_INTEGER,
+  idleMs: 1e9,
+  bulkFrom: Number.POSITIVE_INFINITY,
+};
 
 const losses = ["rollbackCloud", "wipeCloud", "damageNode", "damageCloud"] as const;
 
@@ -107,7 +111,9 @@ export function optionsOf(seed: number, kinds: number = faultKinds.length): RunO
 function mergingOf(random: Seeded, faults: RunOptions["faults"]): MergingPace {
   const blockBytes = random.pick([500, 5000, 50_000]);
   const idleMs = random.pick([200, 5000, 60_000]);
-  return faults.has("damageNode") || faults.has("damageCloud") ? neverMerges : { blockBytes, idleMs };
+  const bulkFrom = random.pick([2, 5, 64]);
+  const isDamaged = faults.has("damageNode") || faults.has("damageCloud");
+  return isDamaged ? neverMerges : { blockBytes, idleMs, bulkFrom };
 }
 
 const meetings: readonly Meeting[] = [
@@ -145,7 +151,7 @@ function faultsOf(random: Seeded, kinds: readonly FaultKind[], times: number): M
 export function describe(options: RunOptions): string {
   const { seed, nodes, devices, unsafeMs, actEveryMs, contention, large, faults } = options;
   const { merging, versions, retention } = options;
-  const what = `something every ${actEveryMs} ms (large: ${large}, contended: ${contention}), merging at ${merging.blockBytes} bytes or after ${merging.idleMs} ms`;
+  const what = `something every ${actEveryMs} ms (large: ${large}, contended: ${contention}), merging at ${merging.blockBytes} bytes or after ${merging.idleMs} ms or ${merging.bulkFrom} at once`;
   const { early, late } = versions;
   const run = early === late ? "" : `, ${early} and then ${late}`;
   const ages = [...new Set(Object.values(retention))].map((age) => `${age / 1000} s`);

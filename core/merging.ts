@@ -20,12 +20,16 @@ export interface MergingOptions extends MergingPace {
   readonly environment: Environment;
   readonly indexOf?: ((log: Log) => MergeIndex) | undefined;
   /** What is not merged can't be forgotten: where room is short, it does not rest. */
-  readonly room?: Pick<Shortage, "pressure"> | undefined;
+  readonly room?: Pick<Shortage, "pressure" | "canReclaim"> | undefined;
 }
 
 const idleMsDefault = 10 * 60_000;
 /** While appends come, a slice is followed by a pause of so many times its length. */
 const pauseFactor = 6;
+/** LevelDB lets go of what was merged when it comes to it: it is made to where the disk holds this many times what there is, */
+const wasteFactor = 2;
+/** and so much more. */
+const wasteBytesMin = 8 * 1024 * 1024;
 
 export class Merging {
   readonly #options: MergingOptions;
@@ -35,6 +39,7 @@ export class Merging {
   #running: Promise<void> | undefined;
   /** The slice under way, or the last one. */
   #slicing: Promise<boolean> | undefined;
+  #reclaiming: Promise<void> | undefined;
   #cancelPause: (() => void) | undefined;
   #endPause: (() => void) | undefined;
   #cancelIdle: (() => void) | undefined;
@@ -139,10 +144,32 @@ export class Merging {
     });
   }
 
-  /** Merges all there is, also what is no whole block yet. */
+  /** Merges all there is, also what is no whole block yet, and gives back what the disk holds of it besides. */
   async mergeAll(): Promise<void> {
     for (const { merger } of this.#mergers.values()) if (merger.hasLeft) this.#start(merger, true);
     await this.#running;
+    this.#reclaiming ??= this.#reclaim().finally(() => {
+      this.#reclaiming = undefined;
+    });
+    await this.#reclaiming;
+  }
+
+  async #reclaim(): Promise<void> {
+    const { committer, environment, room } = this.#options;
+    const { store, failure } = committer;
+    if (this.#closed || failure !== undefined || room?.canReclaim === false) return;
+    try {
+      let bytes = 0;
+      for (const { id } of this.#mergers.keys()) {
+        const { segmentBytes, blockBytes } = await store.shape(id);
+        bytes += segmentBytes + blockBytes;
+      }
+      if ((await store.sizeBytes()) < bytes * wasteFactor + wasteBytesMin || this.#closed) return;
+      await store.reclaim();
+    } catch (error) {
+      const fields = { reason: messageOf(error) };
+      environment.logger.log("warn", "the disk could not be given back what was merged", fields);
+    }
   }
 
   /** Resolves when the slice under way is done. The rest is merged the next time. Idempotent. */
@@ -152,6 +179,6 @@ export class Merging {
     this.#cancelIdle?.();
     this.#cancelPause?.();
     this.#endPause?.();
-    await this.#running;
+    await Promise.all([this.#running, this.#reclaiming]);
   }
 }

@@ -371,3 +371,26 @@ function check(t: Test, found: unknown, wanted: unknown): void {
   t.same(found, wanted);
   if (!t.passing()) throw new Error("the logs differ");
 }
+
+t.test(
+  "what the disk still holds of what was merged is given back where it is much, and there is room",
+  async (t) => {
+    for (const [sizeBytes, canReclaim, isGiven] of [
+      [64 * 1024 * 1024, true, true],
+      [64 * 1024 * 1024, false, false],
+      [8 * 1024 * 1024, true, false],
+    ] as const) {
+      const { node, life } = await living();
+      await report(node, life, 50);
+      let reclaimed = 0;
+      node.store.sizeBytes = async () => sizeBytes;
+      node.store.reclaim = async () => {
+        reclaimed += 1;
+      };
+      const merging = mergingOf(node, { room: { pressure: 0, canReclaim } });
+      await node.world.run(merging.mergeAll());
+      t.equal(reclaimed, isGiven ? 1 : 0);
+      await node.world.run(merging.close());
+    }
+  },
+);

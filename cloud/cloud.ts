@@ -23,7 +23,7 @@ import { type DeviceController, createDeviceController } from "./device-controll
 import { CloudDevices } from "./devices.ts";
 import { CloudHub } from "./hub.ts";
 import { Membership, firstAdmission, isMembership } from "./membership.ts";
-import { readVersionBase } from "./version-base.ts";
+import { openVersionBase } from "./version-base.ts";
 
 export interface CloudOptions {
   readonly environment: Environment;
@@ -84,7 +84,11 @@ export class Cloud {
     // To remove a node makes room: it is never too late for that.
     const refuses = refusalBy(room, (draft) => !isMembership(draft));
     const cluster = await Log.open({ id: clusterLog, side: "cloud", committer, environment, refuses });
-    const cloud = new Cloud(options, { committer, cluster, versionBase: await readVersionBase(store) });
+    const cloud = new Cloud(options, {
+      committer,
+      cluster,
+      versionBase: await openVersionBase(committer, cluster, environment),
+    });
     try {
       await cloud.#begin();
     } catch (error) {

@@ -7,6 +7,8 @@ import { type Draft, type Event, type Incarnation, type Seen, isIncarnation, sid
 import { type Range, joined } from "./history.ts";
 
 export const livesEnded = "lives.ended";
+/** Of all of them: each takes the place of the one before it. */
+export const endedKey = "lives";
 
 /** Of each incarnation of the cloud, in order: nothing between two ranges could be said too. */
 export type Ended = ReadonlyMap<Incarnation, readonly Range[]>;
@@ -35,7 +37,7 @@ export function joinEnded(some: Ended, more: Ended): Ended {
 export function endedDraft(ended: Ended): Draft {
   const rows = [...ended].sort(([a], [b]) => (a < b ? -1 : 1));
   const flat = rows.map(([origin, ranges]) => [origin, ranges.flatMap(({ from, to }) => [from, to])]);
-  return { type: livesEnded, class: "resource", key: "lives", body: Object.fromEntries(flat) };
+  return { type: livesEnded, class: "resource", key: endedKey, body: Object.fromEntries(flat) };
 }
 
 /**

@@ -5,7 +5,6 @@
  */
 import { clockCorrected } from "./clock.ts";
 import type { Event, Incarnation } from "./event.ts";
-import { sideOf } from "./event.ts";
 import {
   type Lives,
   type Ref,
@@ -27,10 +26,10 @@ import {
   spanPrefix,
 } from "./history-entries.ts";
 import { isLetGo } from "./history-prune.ts";
+import { refOf } from "./history-refs.ts";
 import type { Range } from "./history.ts";
 import type { Log } from "./log.ts";
 import type { MergeIndex } from "./merger.ts";
-import { lifeOf } from "./registers.ts";
 import { readable, soundEvents } from "./replay.ts";
 import { lastOf } from "./segment.ts";
 import type { Store, StoredSegment } from "./store-port.ts";
@@ -116,9 +115,8 @@ export class HistoryIndex implements MergeIndex {
     const written = new Map<string, Recent>();
     for (const span of spansOf({ events: fresh, covers })) {
       values.set(numberedName(prefix, span.lo), encodeSpan(span));
-      for (const [key, events] of this.#byKey(fresh, span)) {
+      for (const [key, refs] of this.#byKey(fresh, span)) {
         const named = historyPrefix(this.#log.id, key, origin);
-        const refs = events.map((event) => refOf(event));
         const first = refs[0]?.seq ?? 0;
         const entry = { before: await this.#livesBefore(named, first, { written, values, end }), refs };
         values.set(numberedName(named, first), encodeEntry(entry, first));
@@ -131,13 +129,14 @@ export class HistoryIndex implements MergeIndex {
     }
   }
 
-  #byKey(events: readonly Event[], { lo, hi }: Span): Map<string, Event[]> {
-    const byKey = new Map<string, Event[]>();
+  #byKey(events: readonly Event[], { lo, hi }: Span): Map<string, Ref[]> {
+    const byKey = new Map<string, Ref[]>();
     for (const event of events) {
-      if (event.seq < lo || event.seq > hi || !isState(event) || !this.#log.applies(event)) continue;
+      const ref = event.seq < lo || event.seq > hi ? undefined : refOf(event);
+      if (ref === undefined || !this.#log.applies(event)) continue;
       const ofKey = byKey.get(event.key) ?? [];
       byKey.set(event.key, ofKey);
-      ofKey.push(event);
+      ofKey.push(ref);
     }
     return byKey;
   }
@@ -212,17 +211,6 @@ export class HistoryIndex implements MergeIndex {
       values.set(name, encodeEntry(entry, first));
     }
   }
-}
-
-/** Whether registers are read from it. */
-function isState(event: Event): boolean {
-  if (lifeOf(event) === undefined) return false;
-  return event.deletes === true ? sideOf(event.origin) === "cloud" : event.slot !== undefined;
-}
-
-function refOf(event: Event): Ref {
-  const slot = event.deletes === true ? undefined : event.slot;
-  return { seq: event.seq, life: lifeOf(event) ?? "", slot };
 }
 
 /** Whether all that lacks from one sequence to another was let go, and not lost. */

@@ -1,5 +1,6 @@
 /** Takes out of the history index what tells only of a past that is forgotten. */
 import type { Committer } from "./committer.ts";
+import { endedKey } from "./ended.ts";
 import type { Incarnation } from "./event.ts";
 import {
   anyHistoryPrefix,
@@ -47,7 +48,9 @@ async function pruneGone(
   committer: Committer,
   wholeFrom: ReadonlyMap<Incarnation, number>,
 ): Promise<void> {
-  const known = new Set([...log.registers.objects.keys()].map((key) => objectPrefix(log.id, key)));
+  // What says of lives that they are over for good is said of no object, and counts as long as there is a log.
+  const keys = [endedKey, ...log.registers.objects.keys()];
+  const known = new Set(keys.map((key) => objectPrefix(log.id, key)));
   const prefix = anyHistoryPrefix(log.id);
   let object = "";
   let gone: string[] = [];

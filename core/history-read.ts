@@ -18,9 +18,9 @@ import {
   numberedName,
   spanPrefix,
 } from "./history-entries.ts";
+import { refOf } from "./history-refs.ts";
 import type { Range } from "./history.ts";
 import type { Log } from "./log.ts";
-import { lifeOf } from "./registers.ts";
 import { readableEvents } from "./replay.ts";
 
 /** What of a log its past is read from. */
@@ -94,11 +94,10 @@ async function stateOfOrigin(
   const scanned = new Map<number, Event>();
   for (const range of await unindexed(log, origin, cut)) {
     for await (const event of eventsIn(log, origin, range)) {
-      const life = event.key === key && log.applies(event) ? lifeOf(event) : undefined;
-      if (life === undefined) continue;
-      const place = `${life}!${event.deletes === true ? "" : (event.slot ?? "")}`;
-      if ((event.deletes !== true && event.slot === undefined) || (latest.get(place) ?? 0) >= event.seq)
-        continue;
+      const ref = event.key === key && log.applies(event) ? refOf(event) : undefined;
+      if (ref === undefined) continue;
+      const place = `${ref.life}!${ref.slot ?? ""}`;
+      if ((latest.get(place) ?? 0) >= event.seq) continue;
       latest.set(place, event.seq);
       scanned.set(event.seq, event);
     }

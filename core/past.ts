@@ -4,6 +4,7 @@
  */
 import { calibratedTime } from "./clock.ts";
 import { type Cut, compareInSide, emptyCut, extendCut, isWithin } from "./cut.ts";
+import { endedKey } from "./ended.ts";
 import { type Event, type Incarnation, type Seen, sideOf } from "./event.ts";
 import type { Cancelled } from "./follow.ts";
 import { type Generations, originReset } from "./generations.ts";
@@ -21,7 +22,10 @@ export interface PastLog extends Pick<
   events(origin: Incarnation, range: Range, gone?: Cancelled): AsyncIterable<readonly Event[]>;
   /** The last sequence of an origin whose corrected time is not later; 0 for none. */
   lastAt(origin: Incarnation, timeMs: number, gone?: Cancelled): Promise<number>;
-  /** What the registers of an object are folded from at a cut: at least the latest of each origin, life and slot. */
+  /**
+   * What the registers of an object are folded from at a cut: at least the latest of each origin, life and slot. Of
+   * `endedKey` the latest `lives.ended` of each origin.
+   */
   stateOf(key: string, cut: Cut, gone?: Cancelled): Promise<readonly Event[]>;
 }
 
@@ -91,6 +95,7 @@ export async function registersAt(
     eras: new Map(eras),
   };
   for (const event of await resetsWithin(log, cut, gone)) registersProjection.apply(state, event);
+  for (const event of await endedWithin(log, cut, gone)) registersProjection.apply(state, event);
   for (const key of keys) await addState(state, log, { key, cut, gone });
   return state;
 }
@@ -118,6 +123,21 @@ async function resetsWithin(log: PastLog, cut: Cut, gone: Cancelled | undefined)
     }
   }
   return found;
+}
+
+/**
+ * Which lives were over for good. What ended one may have been let go since, while something under it came late: of a
+ * side that was put back, say.
+ */
+async function endedWithin(
+  log: PastLog,
+  { cloud }: Cut,
+  gone: Cancelled | undefined,
+): Promise<readonly Event[]> {
+  const { ended, reset } = log.registers;
+  // Where none is over for good now, none was; but for those of a cloud that began anew since.
+  if (ended.size === 0 && reset === undefined) return [];
+  return log.stateOf(endedKey, { cloud, node: undefined }, gone);
 }
 
 /** A place in the order of time: an instant, which comes before all events of that time, or that of an event. */

@@ -7,8 +7,8 @@ import { pastOf } from "../../core/log-past.ts";
 import { Merging } from "../../core/merging.ts";
 import { cutNow, registersAt } from "../../core/past.ts";
 import { currentLife } from "../../core/registers.ts";
-import { compact, create, liveAndDie, pair, podA, podB, talk } from "./deleting.ts";
-import { type Site, meet, reported } from "./log-site.ts";
+import { aliveInPast, compact, create, ends, liveAndDie, pair, podA, podB, talk } from "./deleting.ts";
+import { type Site, applied, meet, reported } from "./log-site.ts";
 
 /** Merges all there is, lets go of what may go, and of what the index says of it. */
 async function forget(site: Site, peer: Site): Promise<void> {
@@ -41,6 +41,23 @@ t.test("of those that came and went, nothing; of the one that stayed, what it is
   const life = currentLife(state, podB);
   t.equal(life?.id, lasting);
   t.strictSame(life?.slots.get("reported/phase")?.node?.body, ["running"]);
+});
+
+t.test("of those that are over for good, that they are, whatever comes after", async (t) => {
+  const { cloud, node } = await pair();
+  const late = await liveAndDie(cloud, node, podA);
+  for (let nth = 0; nth < 6; nth += 1) await liveAndDie(cloud, node, `pods/default/p${nth}`);
+  for (let pass = 0; pass < 4; pass += 1) {
+    await talk(cloud, node);
+    await forget(cloud, node);
+  }
+  t.equal(await ends(cloud), 0);
+  t.strictSame(await cloud.store.names(objectPrefix(cloud.log.id, podA)), []);
+  await cloud.append(applied({ spec: 2 }, late, podA));
+  t.strictSame(await aliveInPast(cloud), [], "by the index, and what comes after is scanned");
+  await forget(cloud, node);
+  await cloud.append(applied({ spec: 3 }, late, podA));
+  t.strictSame(await aliveInPast(cloud), []);
 });
 
 t.test("of one that was deleted and is remembered, what tells of it", async (t) => {

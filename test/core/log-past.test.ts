@@ -2,20 +2,22 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import t from "tap";
-import { cutOfEvent } from "../../core/cut.ts";
-import type { Event } from "../../core/event.ts";
+import { type Cut, cutOfEvent, isWithin } from "../../core/cut.ts";
+import { endedDraft, joinEnded } from "../../core/ended.ts";
+import { type Draft, type Event, type EventId, type Seen, parseEventId } from "../../core/event.ts";
 import { HistoryIndex } from "../../core/history-index.ts";
 import { Merging } from "../../core/merging.ts";
 import { pastOf } from "../../core/log-past.ts";
 import { type PastLog, cutAt, placeOf, registersAt } from "../../core/past.ts";
 import { type Selection, selectEvents } from "../../core/past-select.ts";
+import { registersProjection } from "../../core/registers.ts";
 import { Site, World, applied, deleted, desired, hashOf, meet, reported, thermo } from "./log-site.ts";
 import { MadeLog } from "./past-log.ts";
 
 const step = fc.oneof(
   fc.record({ do: fc.constant("report" as const), count: fc.integer({ min: 1, max: 5 }), slot: fc.nat(1) }),
   fc.record({ do: fc.constant("desire" as const), node: fc.boolean() }),
-  fc.record({ do: fc.constantFrom("apply" as const, "delete" as const, "meet" as const) }),
+  fc.record({ do: fc.constantFrom("apply" as const, "delete" as const, "end" as const, "meet" as const) }),
   fc.record({ do: fc.constant("pass" as const), ms: fc.nat(5000) }),
   fc.record({ do: fc.constant("jump" as const), ms: fc.integer({ min: -300_000, max: 300_000 }) }),
   fc.record({ do: fc.constant("restart" as const), node: fc.boolean() }),
@@ -67,11 +69,18 @@ async function write(cloud: Site, node: Site, each: Write): Promise<void> {
   if (each.do === "apply") await site.append(applied({ spec: 2 }, life));
   if (life === undefined) return;
   if (each.do === "delete") await site.append(deleted(life));
+  if (each.do === "end") await site.append(endOf(site, life));
   if (each.do === "desire") await site.append(desired("1", life));
   if (each.do === "report") {
     for (let nth = 0; nth < each.count; nth += 1)
       await site.append(reported(`${nth}`, life, `p${each.slot}`));
   }
+}
+
+/** What the cloud says of a life that is over for good: with those of which it said so before. */
+function endOf({ log }: Site, life: EventId): Draft {
+  const { origin, seq } = parseEventId(life) as Seen;
+  return endedDraft(joinEnded(log.registers.ended, new Map([[origin, [{ from: seq, to: seq }]]])));
 }
 
 function topOf({ log }: Site): number {
@@ -82,6 +91,14 @@ function ids(events: readonly Event[]): string[] {
   return events.map(({ origin, seq }) => `${origin}/${seq}`);
 }
 
+/** A plain fold of all that counts in; how clocks were wrong is known from now. */
+function foldedAt({ all, registers }: MadeLog, cut: Cut): string {
+  const state = { ...registersProjection.initial(), eras: new Map(registers.eras) };
+  for (const event of all)
+    if (isWithin(cut, event, registers.generations)) registersProjection.apply(state, event);
+  return hashOf(state);
+}
+
 async function assertSame(past: PastLog, made: MadeLog, pick: number): Promise<void> {
   const event = made.all[pick % made.all.length] as Event;
   const time = placeOf(made.registers, event).time + (pick % 3) - 1;
@@ -89,6 +106,7 @@ async function assertSame(past: PastLog, made: MadeLog, pick: number): Promise<v
   for (const cut of [await cutAt(made, time), cutOfEvent(event)]) {
     const [there, here] = [await registersAt(past, cut, [thermo]), await registersAt(made, cut, [thermo])];
     assert.equal(hashOf(there), hashOf(here));
+    assert.equal(hashOf(there), foldedAt(made, cut));
   }
   const selection: Selection = {
     wanted: ({ key }) => key === thermo,

@@ -1,7 +1,8 @@
 /** A log for questions about the past, made of events in order of arrival. */
 import * as fc from "fast-check";
 import type { Body, Draft, Event, EventId, Incarnation, LogId, Seen } from "../../core/event.ts";
-import { eventId, sideOf } from "../../core/event.ts";
+import { eventId, parseEventId, sideOf } from "../../core/event.ts";
+import { type Ended, endedDraft, joinEnded, readEnded } from "../../core/ended.ts";
 import { calibratedTime, clockCorrected } from "../../core/clock.ts";
 import { originOpened } from "../../core/generations.ts";
 import { type Cut, isWithin } from "../../core/cut.ts";
@@ -103,7 +104,7 @@ export function corrected(offset: number, since: number): Draft {
 
 /** One thing that a side does. */
 interface Deed {
-  readonly what: "apply" | "delete" | "desire" | "report" | "state" | "correct";
+  readonly what: "apply" | "delete" | "end" | "desire" | "report" | "state" | "correct";
   readonly value: number;
   /** Which life of those begun so far. */
   readonly life: number;
@@ -130,8 +131,8 @@ function deeds(...what: Deed["what"][]): fc.Arbitrary<Deed[]> {
 export const anyEvents: fc.Arbitrary<Event[]> = fc
   .record({
     deeds: fc.record({
-      [c1]: deeds("apply", "apply", "delete", "desire", "correct"),
-      [c2]: deeds("apply", "delete", "desire"),
+      [c1]: deeds("apply", "apply", "delete", "end", "desire", "correct"),
+      [c2]: deeds("apply", "delete", "end", "desire"),
       [n1]: deeds("report", "report", "desire", "state", "correct"),
       [n2]: deeds("report", "desire", "state", "correct"),
     }),
@@ -148,6 +149,7 @@ export const anyEvents: fc.Arbitrary<Event[]> = fc
 function write(origin: Incarnation, todo: readonly Deed[], lives: EventId[]): Event[] {
   const events: Event[] = [];
   let time = origin === c2 || origin === n2 ? 60 : 10;
+  let ended: Ended = new Map();
   const say = (draft: Draft): void => {
     const seq = events.length + 1;
     events.push({ ...draft, body: draft.body ?? null, origin, seq, time, seen: [], position: 0 });
@@ -165,9 +167,19 @@ function write(origin: Incarnation, todo: readonly Deed[], lives: EventId[]): Ev
         lives.push(eventId(origin, events.length + 1));
         say(applied({ spec: deed.value }));
       } else say(applied({ spec: deed.value }, life));
-    } else if (life !== undefined) say(draftOf(deed, life));
+    } else if (life === undefined) continue;
+    else if (deed.what === "end") {
+      // Whatever is under it: what an origin says of lives, it says again of those that it said before.
+      ended = joinEnded(ended, beganAt(life));
+      say(endedDraft(ended));
+    } else say(draftOf(deed, life));
   }
   return events;
+}
+
+function beganAt(life: EventId): Ended {
+  const began = parseEventId(life);
+  return new Map(began && [[began.origin, [{ from: began.seq, to: began.seq }]]]);
 }
 
 function draftOf({ what, value, property }: Deed, life: EventId): Draft {
@@ -210,7 +222,8 @@ async function walkState(log: PastLog, key: string, cut: Cut, gone?: Cancelled):
     const to = last.origin === origin ? last.seq : top;
     for await (const events of log.events(origin, { from: 1, to }, gone)) {
       for (const event of events) {
-        const life = event.key === key && log.applies(event) ? lifeOf(event) : undefined;
+        if (event.key !== key || !log.applies(event)) continue;
+        const life = readEnded(event) === undefined ? lifeOf(event) : "all";
         if (life === undefined) continue;
         // What ends a life has a slot too, which is not what it writes.
         latest.set(`${origin} ${life} ${event.deletes === true ? "" : `=${event.slot}`}`, event);

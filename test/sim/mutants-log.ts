@@ -17,8 +17,8 @@ const durability: readonly Mutant[] = [
   broken(
     "a snapshot says it holds more than it does",
     "core/log.ts",
-    "checkpoint(this.#options, this.#state, this.#position);",
-    "checkpoint(this.#options, this.#state, this.#position + 1);",
+    "checkpoint(this.#options, this.#state, this.#position, kept)",
+    "checkpoint(this.#options, this.#state, this.#position + 1, kept)",
   ),
   broken(
     "a replay skips the first record after the snapshot",
@@ -73,8 +73,8 @@ const replication: readonly Mutant[] = [
       },
       {
         file: "protocol/link/inbox.ts",
-        find: "if (lo !== receipt.have + 1) throw gap(origin, receipt.have, lo);",
-        replace: "if (lo > receipt.have + 1) throw gap(origin, receipt.have, lo);",
+        find: "cover === undefined ? lo === receipt.have + 1 :",
+        replace: "cover === undefined ? lo <= receipt.have + 1 :",
       },
       {
         file: "core/history.ts",
@@ -95,8 +95,8 @@ const replication: readonly Mutant[] = [
       { file: "protocol/link/outbox.ts", find: "if (segment.lo === flow.next &&", replace: "if (" },
       {
         file: "protocol/link/inbox.ts",
-        find: "if (lo !== receipt.have + 1) throw",
-        replace: "if (lo < receipt.have + 1) throw",
+        find: "cover === undefined ? lo === receipt.have + 1 :",
+        replace: "cover === undefined ? lo >= receipt.have + 1 :",
       },
       {
         file: "core/history.ts",
@@ -170,8 +170,8 @@ const losses: readonly Mutant[] = [
     edits: [
       {
         file: "edge/edge-hub.ts",
-        find: 'if (verdict.kind === "agrees") return',
-        replace: "if (verdict.kind.length > 0) return",
+        find: 'if (verdict.kind === "agrees") {',
+        replace: "if (verdict.kind.length > 0) {",
       },
       {
         file: "protocol/link/session.ts",
@@ -293,11 +293,23 @@ const losses: readonly Mutant[] = [
       },
       {
         file: "core/store/record.ts",
-        find: "(digest.crc32(bytes) ^ digest.crc32(text.encode(key))) >>> 0",
-        replace: "(digest.crc32(text.encode(key)) ^ (bytes.length & 0)) >>> 0",
+        find: "return digest.crc32(bytes) ^ digest.crc32(keyBytes(key));",
+        replace: "return digest.crc32(keyBytes(key)) ^ (bytes.length & 0);",
       },
     ],
   },
+  broken(
+    "what the cloud was known to have is appended again, where it has forgotten the commits",
+    "protocol/link/comparison.ts",
+    "Math.max(common, Math.min(acked, end, claim.end))",
+    "Math.max(common, Math.min(acked, 0))",
+  ),
+  broken(
+    "what the other side had is believed of a tail that the disk has lost since",
+    "core/log-open.ts",
+    "await withdrawAcks(committer, id, histories);",
+    "void withdrawAcks;",
+  ),
 ];
 
 export const logMutants: readonly Mutant[] = [...durability, ...replication, ...losses];

@@ -23,8 +23,8 @@ const folds: readonly Mutant[] = [
   broken(
     "a writer does not say what it had seen",
     "core/log.ts",
-    "this.#clock.follow(last.time);\n      this.#noteSeen(last);",
-    "this.#clock.follow(last.time);",
+    "this.#noteSeen({ origin: segment.origin, seq: lastOf(segment) });",
+    "void lastOf;",
   ),
   {
     name: "a group stays open though the peer's events became visible",
@@ -52,8 +52,8 @@ const folds: readonly Mutant[] = [
   broken(
     "a correction of the clock that nobody has appended is lost with the process",
     "core/log.ts",
-    "checkpoint(this.#options, this.#state, this.#position);",
-    "this.#state.time = this.#clock.now();\n    checkpoint(this.#options, this.#state, this.#position);",
+    "this.#pace.taken(checkpoint(",
+    "this.#state.time = this.#clock.now();\n    this.#pace.taken(checkpoint(",
   ),
   broken(
     "what comes back of an older incarnation says up to what time the own one had written",

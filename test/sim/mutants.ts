@@ -95,7 +95,7 @@ function runSeeds(tree: string): Pick<Verdict, "run" | "by"> {
 function runScenarios(tree: string, more: readonly string[]): string[] {
   const scenarios: string[] = [];
   const here = readdirSync(join(tree, "build/test/sim")).filter((name) =>
-    /^(?!sim).*[.]test[.]js$/.test(name),
+    /^(?!sim|seeds).*[.]test[.]js$/.test(name),
   );
   for (const file of [...here.map((name) => `sim/${name}`), ...more.map((name) => `${name}.js`)]) {
     const { status, output } = node(tree, join("build/test", file));

@@ -66,7 +66,8 @@ async function serveUntil(context: Context, options: ServeOptions, signal: Abort
       failure = await runOnce(context, options, signal);
       hasRun = true;
     } catch (error) {
-      if (!(error instanceof TidemarkError) || !(hasRun || mendsInTime(error))) throw error;
+      const isOver = !(error instanceof TidemarkError) || isBeyondHelp(error);
+      if (isOver || !(hasRun || mendsInTime(error))) throw error;
       failure = error;
     }
     if (failure === undefined) return;
@@ -80,6 +81,11 @@ async function serveUntil(context: Context, options: ServeOptions, signal: Abort
 /** What may be otherwise the next time, with nobody at the keyboard. */
 function mendsInTime({ code }: TidemarkError): boolean {
   return code === "DISK_FULL" || code === "LOG_COMMIT_FAILED";
+}
+
+/** What was tried to be put right before it was said: it is no other the next time. */
+function isBeyondHelp({ code }: TidemarkError): boolean {
+  return code === "SEGMENT_CORRUPT";
 }
 
 /** @returns why it failed; undefined when it was stopped */

@@ -17,6 +17,16 @@ export function isDamage(error: unknown): boolean {
   return code === "LEVEL_CORRUPTION" || (code === "LEVEL_IO_ERROR" && message.includes("Input/output error"));
 }
 
+/** Whether LevelDB says that the bytes are wrong; where they can't be read, they may be the next time. */
+export function isCorrupt(error: unknown): boolean {
+  return levelCode(error).code === "LEVEL_CORRUPTION";
+}
+
+/** What LevelDB says itself, of an error or of the one that caused it. */
+export function reasonOf(error: unknown): string {
+  return levelCode(error).message;
+}
+
 function isFull({ code, message }: { code: string; message: string }): boolean {
   return code === "ENOSPC" || code === "EDQUOT" || /no space left|quota exceeded/i.test(message);
 }
@@ -51,6 +61,14 @@ export function storeDamaged(directory: string, reason: string, cause?: unknown)
     `the store in ${directory} is damaged and can't be opened (${reason}): move the directory away and restore a copy,` +
     " or start without it, and the peer sends what it holds";
   return new TidemarkError("SEGMENT_CORRUPT", what, { cause, data: { directory } });
+}
+
+export function storeKills(directory: string, file: string): TidemarkError {
+  const what =
+    `opening the store in ${directory} ends the process, also since it was rebuilt from what can be read: move the directory` +
+    " away and restore a copy, or start without it, and the peer sends what it holds; where something else ended the" +
+    ` process, delete ${file} and start again`;
+  return new TidemarkError("SEGMENT_CORRUPT", what, { data: { directory, file } });
 }
 
 export function commitError(directory: string, error: unknown): TidemarkError {

@@ -40,7 +40,7 @@ export async function rebuiltFor(database: Database): Promise<ReadonlySet<string
 
 /** The new store takes the old one's place when all of it is on the disk. It takes room for both. */
 export async function rebuild(directory: string, findings: readonly string[]): Promise<void> {
-  const [fresh, old] = [`${directory}.rebuilding`, `${directory}.damaged`];
+  const fresh = `${directory}.rebuilding`;
   await rm(fresh, { recursive: true, force: true });
   const database: Database = new Level(directory, { keyEncoding: "utf8", valueEncoding: "view" });
   try {
@@ -53,6 +53,12 @@ export async function rebuild(directory: string, findings: readonly string[]): P
   } finally {
     await database.close();
   }
+  await takePlace(fresh, directory);
+}
+
+/** Puts a new store, all of which is on the disk, in the place of the old one. */
+export async function takePlace(fresh: string, directory: string): Promise<void> {
+  const old = `${directory}.damaged`;
   await rm(old, { recursive: true, force: true });
   await rename(directory, old);
   await rename(fresh, directory);

@@ -19,7 +19,18 @@ import type {
   StoredSegment,
 } from "../store-port.ts";
 import { damageNoted, noteDamage, rebuild, rebuiltFor, undoRename } from "./level-rebuild.ts";
-import { commitError, isDamage, openError, readError, storeClosed, storeDamaged } from "./level-errors.ts";
+import { beginOpening, endOpening, type Opening, undoOpening } from "./opening.ts";
+import { salvage } from "./salvage.ts";
+import {
+  commitError,
+  isCorrupt,
+  isDamage,
+  openError,
+  readError,
+  reasonOf,
+  storeClosed,
+  storeDamaged,
+} from "./level-errors.ts";
 import {
   logOf,
   originPrefix,
@@ -70,6 +81,8 @@ export class LevelStore implements Store {
   readonly directory: string;
   /** Whether damage was found since it was made: to be closed, and opened again. */
   isSuspect = false;
+  /** Why it was made anew of what could be read, where that was done when it was opened. */
+  salvagedFor: string | undefined;
   #rebuiltFor: ReadonlySet<string> = new Set();
   /** Whether it can be rebuilt. */
   #hasRoom = true;
@@ -106,6 +119,7 @@ export class LevelStore implements Store {
       const database = this.#database;
       this.#database = undefined;
       await database?.close();
+      if (database !== undefined) await endOpening(this.directory);
     });
   }
 
@@ -118,31 +132,61 @@ export class LevelStore implements Store {
 
   async #open(): Promise<void> {
     if (this.#database !== undefined) return;
-    let database: Database | undefined;
+    let opening: Opening | undefined;
+    this.salvagedFor = undefined;
     try {
       await access(this.directory).catch(() => undoRename(this.directory));
       await mkdir(this.directory, { recursive: true, mode: 0o700 });
       await this.#refuseHeadless();
-      const findings = await damageNoted(this.directory);
-      if (findings.length > 0) await this.#rebuild(findings);
-      database = new Level<string, Uint8Array>(this.directory, {
-        keyEncoding: "utf8",
-        valueEncoding: "view",
-      });
+      opening = await beginOpening(this.directory);
+      this.#database = await this.#openSoundly(opening);
+    } catch (error) {
+      const told = openError(this.directory, error);
+      // What was to be done before it is opened, and could not be, is to be done all the same.
+      const isUndone = opening?.isDeadly === true && this.salvagedFor === undefined;
+      if (opening !== undefined && (isUndone || told.code === "LOG_LOCKED"))
+        await undoOpening(this.directory, opening);
+      else if (opening !== undefined) await endOpening(this.directory);
+      throw told;
+    }
+    this.#blocks.clear();
+    this.isSuspect = false;
+    this.#failure = undefined;
+    this.#closing = false;
+  }
+
+  /** What LevelDB can't open is made anew of what can be read. */
+  async #openSoundly({ isDeadly }: Opening): Promise<Database> {
+    if (isDeadly) await this.#salvage("opening it has ended the process, twice");
+    try {
+      return await this.#openDatabase();
+    } catch (error) {
+      if (isDeadly || !isCorrupt(error)) throw error;
+      await this.#salvage(reasonOf(error));
+      return this.#openDatabase();
+    }
+  }
+
+  async #salvage(why: string): Promise<void> {
+    await salvage(this.directory, `opening: ${why}`);
+    this.salvagedFor = why;
+  }
+
+  async #openDatabase(): Promise<Database> {
+    const findings = await damageNoted(this.directory);
+    if (findings.length > 0) await this.#rebuild(findings);
+    const database: Database = new Level(this.directory, { keyEncoding: "utf8", valueEncoding: "view" });
+    try {
       await database.open();
       await this.#checkVersion(database);
       for (const log of await erasingLogs(database)) await eraseLog(database, log);
       this.#nextArrival = (await newestArrival(database)) + 1;
       this.#rebuiltFor = await rebuiltFor(database);
+      return database;
     } catch (error) {
-      await database?.close();
-      throw openError(this.directory, error);
+      await database.close();
+      throw error;
     }
-    this.#database = database;
-    this.#blocks.clear();
-    this.isSuspect = false;
-    this.#failure = undefined;
-    this.#closing = false;
   }
 
   /** Where there is no room for a second one, the damaged one has to do. */

@@ -58,6 +58,12 @@ t.test("once it has run, nothing that is in the way ends it", async (t) => {
   t.same(told, ["start", "stop", "error: the disk failed", "start", "error: taken", "start", "stop"]);
 });
 
+t.test("but a store that can't be opened, nor put right: that ends it", async (t) => {
+  const { options, told } = subject(["fails later", new TidemarkError("SEGMENT_CORRUPT", "damaged"), "runs"]);
+  await t.rejects(serve(contextOf(worldStoppedAfter(3), {}), options), { code: "SEGMENT_CORRUPT" });
+  t.same(told, ["start", "stop", "error: the disk failed", "start"]);
+});
+
 t.test("a full disk at the first start may be emptied: it tries again", async (t) => {
   const { options, told } = subject([new TidemarkError("DISK_FULL", "full"), "runs"]);
   t.equal(await serve(contextOf(worldStoppedAfter(1), {}), options), 0);

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, renameSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmdirSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -158,14 +158,6 @@ t.test("a store without CURRENT is refused before LevelDB empties it", async (t)
   await store.open();
   t.equal((await store.read(node1, 1, 1)).length, 1);
   await store.close();
-});
-
-t.test("a damaged manifest is reported with what to do", async (t) => {
-  const directory = freshDirectory(t);
-  await filled(directory, [stored({ lo: 1 })]);
-  const manifest = readdirSync(directory).find((name) => name.startsWith("MANIFEST")) ?? "";
-  writeFileSync(join(directory, manifest), "nothing of the kind");
-  await t.rejects(new LevelStore(directory).open(), { code: "SEGMENT_CORRUPT", message: /restore a copy/ });
 });
 
 t.test("a damaged index entry gives a record without particulars, and hides no other", async (t) => {

@@ -157,7 +157,7 @@ export class LevelStore implements Store {
 
   /** What LevelDB can't open is made anew of what can be read. */
   async #openSoundly({ isDeadly }: Opening): Promise<Database> {
-    if (isDeadly) await this.#salvage("opening it has ended the process, twice");
+    if (isDeadly) await this.#salvage("opening it has ended the process again and again");
     try {
       return await this.#openDatabase();
     } catch (error) {

@@ -5,14 +5,14 @@
  *
  * It counts only what ended while the machine went on: one that lost its power is booted since, and its store is as good as
  * ever. Nor does a process count that could still say that it ends, by itself or by an error. So the file need not be
- * synced, and what counts in vain is a `kill -9`: two in a row, so soon, cost one reading and writing of the store.
+ * synced, and what counts in vain is a `kill -9`: three in a row, so soon, cost one reading and writing of the store.
  */
 import { rmSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { storeKills } from "./level-errors.ts";
 
 /** After so many in a row it is not opened again as it is. */
-const endsMax = 2;
+const endsMax = 3;
 const bootFile = "/proc/sys/kernel/random/boot_id";
 
 interface Note {

@@ -10,6 +10,7 @@ import { originOpened, originReset } from "../core/generations.ts";
 import { Forgetting, type ForgettingPace } from "../core/forgetting.ts";
 import { HistoryIndex } from "../core/history-index.ts";
 import { Log, type LogOptions } from "../core/log.ts";
+import { lostTails } from "../core/lost-tail.ts";
 import { Merging, type MergingPace } from "../core/merging.ts";
 import type { Environment } from "../core/ports.ts";
 import type { Room } from "../core/room.ts";
@@ -22,6 +23,7 @@ import { ConflictReactor } from "./conflict-reactor.ts";
 import { type DeviceController, createDeviceController } from "./device-controller.ts";
 import { CloudDevices } from "./devices.ts";
 import { CloudHub } from "./hub.ts";
+import { findLost, noteLost, renameAfter } from "./lost-tail.ts";
 import { Membership, firstAdmission, isMembership } from "./membership.ts";
 import { openVersionBase } from "./version-base.ts";
 
@@ -51,7 +53,6 @@ export interface CloudOptions {
 interface Opened {
   readonly committer: Committer;
   readonly cluster: Log;
-  readonly versionBase: number;
 }
 
 export class Cloud {
@@ -82,13 +83,9 @@ export class Cloud {
     const committer = new Committer(store, environment.timers);
     if (room !== undefined) committer.onCommitted((bytes) => room.noteCommitted(bytes));
     // To remove a node makes room: it is never too late for that.
-    const refuses = refusalBy(room, (draft) => !isMembership(draft));
+    const refuses = refusalBy(room, (draft) => !isMembership(draft) && draft.type !== originOpened);
     const cluster = await Log.open({ id: clusterLog, side: "cloud", committer, environment, refuses });
-    const cloud = new Cloud(options, {
-      committer,
-      cluster,
-      versionBase: await openVersionBase(committer, cluster, environment),
-    });
+    const cloud = new Cloud(options, { committer, cluster });
     try {
       await cloud.#begin();
     } catch (error) {
@@ -99,14 +96,14 @@ export class Cloud {
     return cloud;
   }
 
-  private constructor(options: CloudOptions, { committer, cluster, versionBase }: Opened) {
+  private constructor(options: CloudOptions, { committer, cluster }: Opened) {
     const { environment, product, compressor, onFailure } = options;
     this.#options = options;
     this.#started = new Promise((resolve) => (this.#setStarted = resolve));
     this.#committer = committer;
     this.cluster = cluster;
     const { clock, random } = environment;
-    this.resources = new Resources({ log: cluster, clock, random, versionBase });
+    this.resources = new Resources({ log: cluster, clock, random });
     const indexOf = HistoryIndex.forAll();
     this.#merging = new Merging({ ...options.merging, committer, environment, indexOf, room: options.room });
     this.#merging.add(cluster);
@@ -283,6 +280,7 @@ export class Cloud {
       const node = nodeOfLog(id);
       if (node !== undefined) await this.nodeLog(node);
     }
+    await this.#lookForLoss();
     await this.#committer.flush();
     this.environment.timers.soon(this.#setStarted);
     this.#controller = createDeviceController({
@@ -292,6 +290,21 @@ export class Cloud {
       nodeReplica: (node) => (this.membership.removal(node) === undefined ? this.nodeLog(node) : undefined),
       environment: this.#options.environment,
     });
+  }
+
+  /** Whether the disk has lost the end of the cluster log: before anything is appended to it, or taken from it. */
+  async #lookForLoss(): Promise<void> {
+    const { cluster, environment } = this;
+    const lost = findLost(cluster, this.#nodes.values());
+    await renameAfter(lost, cluster);
+    // Of a new name the sequences begin anew.
+    this.resources.countFrom(await openVersionBase(this.#committer, cluster, environment));
+    await noteLost(lost, cluster);
+    for (const problem of lostTails(cluster.id, cluster.histories)) {
+      const what =
+        "the cluster log has lost its end, of which nobody has a copy: nodes keep their devices until it is given up";
+      environment.logger.log("error", what, { log: cluster.id, ...problem });
+    }
   }
 
   /** Resolves when what devices want has been appended to the nodes' logs. */

@@ -1,7 +1,7 @@
 /** Gives generations to incarnations that have none yet, in the log itself, before anything of them is exchanged. */
-import type { Body, Draft, Incarnation, Side } from "../core/event.ts";
+import type { Draft, Incarnation, Side } from "../core/event.ts";
 import { sideOf } from "../core/event.ts";
-import { generationOf, originOpened, originReset } from "../core/generations.ts";
+import { generationOf, openedDraft, originReset } from "../core/generations.ts";
 import type { Log } from "../core/log.ts";
 import type { Statement } from "../protocol/link/frames.ts";
 
@@ -45,14 +45,8 @@ function openings(log: Log, peer: Statement, side: Side): Draft[] {
     const isPreviousOpen =
       previous !== undefined && log.histories.get(previous.origin)?.closedAt === undefined;
     if (!isOpened || isPreviousOpen) {
-      const { origin: incarnation } = known;
-      const body: Body = {
-        incarnation,
-        generation,
-        previous: previous?.origin ?? null,
-        end: previous?.closedAt ?? previous?.end ?? 0,
-      };
-      drafts.push({ type: originOpened, class: "audit", key: `origins/${incarnation}`, body });
+      const end = previous?.closedAt ?? previous?.end ?? 0;
+      drafts.push(openedDraft({ incarnation: known.origin, generation, previous: previous?.origin, end }));
     }
     previous = known;
   }

@@ -1,4 +1,4 @@
-import { type Event, type Incarnation, type Seen, isIncarnation, sideOf } from "./event.ts";
+import { type Draft, type Event, type Incarnation, type Seen, isIncarnation, sideOf } from "./event.ts";
 
 /**
  * The order of a side's incarnations, as `origin.opened` events gave it.
@@ -42,6 +42,12 @@ export function hasSeen(generations: Generations, seen: readonly Seen[], event: 
   return seen.some(
     (entry) => entry.origin.charCodeAt(0) === side && compareOfSide(generations, entry, event) >= 0,
   );
+}
+
+/** What is appended of it. Said again of an incarnation, it changes nothing but where the one before it ends. */
+export function openedDraft({ incarnation, generation, previous, end }: Opened): Draft {
+  const body = { incarnation, generation, previous: previous ?? null, end };
+  return { type: originOpened, class: "audit", key: `origins/${incarnation}`, body };
 }
 
 /** What an `origin.opened` event of the cloud says. @returns undefined for any other event */

@@ -2,6 +2,7 @@ import { type Incarnation } from "./event.ts";
 import type { History } from "./history.ts";
 import type { Log } from "./log.ts";
 import { beginningOf, checkpointBefore } from "./log-start.ts";
+import { lostTails } from "./lost-tail.ts";
 import { type Problem, type ReplayResult, absorbBeyond, historyOf, replay } from "./replay.ts";
 import { hex } from "./segment.ts";
 
@@ -54,6 +55,7 @@ export async function verifyLog(log: Log, onProgress?: (events: number) => void)
       result.problems.push({ code: "LOG_GAP", origin, from: found + 1, to: end });
     }
   }
+  result.problems.push(...lostTails(log.id, histories));
   return { result, origins };
 }
 

@@ -28,13 +28,14 @@ import { mintIncarnation } from "./incarnation.ts";
 import { eventsOf } from "./cover.ts";
 import { type LogState, checkpoint, fold, noteRemoved, openLog, readFromStart } from "./log-open.ts";
 import { moveTail } from "./log-move.ts";
+import { openProblems } from "./lost-tail.ts";
 import type { LogOptions, StoredLog, VisibleListener } from "./log-options.ts";
 import { type LogStatus, refusalOf } from "./log-status.ts";
 import type { Mark } from "./marks.ts";
 import { LogReader, readBytesDefault } from "./log-reader.ts";
 import { fitted, holderOf, refuseSegment, sealGroup, settleSegment } from "./log-segments.ts";
 import { type Registers, currentLife, lifeOf } from "./registers.ts";
-import { type Problem, historyOf, isOpen } from "./replay.ts";
+import { type Problem, historyOf } from "./replay.ts";
 import type { Replica } from "./replica.ts";
 import { type Segment, chainHash, lastOf } from "./segment.ts";
 import { Staged } from "./staged.ts";
@@ -131,8 +132,7 @@ export class Log implements Replica, CommitSource {
   }
 
   get problems(): readonly Problem[] {
-    const { problems, histories, identity } = this.#state;
-    return problems.filter((problem) => isOpen(problem, histories, identity.removed));
+    return openProblems(this.id, this.#state);
   }
 
   /** What a walk over the stored log needs. */

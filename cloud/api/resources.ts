@@ -73,7 +73,7 @@ export class Resources {
   readonly log: Replica;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #versionBase: number;
+  #versionBase: number;
   /** The latest write of each key that is not durable yet. */
   readonly #writing = new Map<string, Promise<unknown>>();
 
@@ -82,6 +82,11 @@ export class Resources {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#versionBase = options.versionBase ?? 0;
+  }
+
+  /** Before anybody has been given a version. */
+  countFrom(versionBase: number): void {
+    this.#versionBase = versionBase;
   }
 
   /** `resourceVersion` of the whole durable state: where a watch goes on from. */

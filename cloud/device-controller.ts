@@ -6,7 +6,7 @@
  * in the nodes' logs. So a restart, or a node that comes late, is a comparison of everything.
  */
 import type { TidemarkError } from "../core/errors.ts";
-import { type Event, type EventId, eventId } from "../core/event.ts";
+import { type Event, type EventId, eventId, parseEventId } from "../core/event.ts";
 import type { Environment } from "../core/ports.ts";
 import { LevelReactor } from "../core/reactor.ts";
 import { currentLife } from "../core/registers.ts";
@@ -189,7 +189,17 @@ class Controller implements DeviceController {
     const modelKey = modelKeyOf(device);
     const model = modelKey === undefined ? undefined : this.#durable(modelKey);
     const { wanted, causes } = judgeDesired(device, model && storedOf(model));
-    return { object: nodeCopy(device), desired: wanted, causes, cause: idOf(event) };
+    return { object: nodeCopy(device), desired: wanted, causes: this.#foreign(causes), cause: idOf(event) };
+  }
+
+  /** What a person names as the cause is of a node's log: by one of the cluster log it is told where that one ended. */
+  #foreign(causes: ReadonlyMap<string, EventId>): ReadonlyMap<string, EventId> {
+    const { histories } = this.#options.cluster;
+    const isForeign = (cause: EventId): boolean => {
+      const origin = parseEventId(cause)?.origin;
+      return origin !== undefined && !histories.has(origin);
+    };
+    return new Map([...causes].filter(([, cause]) => isForeign(cause)));
   }
 
   #wantedModel(node: string, key: string): Wanted | undefined {

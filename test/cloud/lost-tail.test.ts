@@ -126,6 +126,21 @@ t.test("where nothing is lost, nothing is said, and nothing gets another name", 
   t.same([machine.cloud.cluster.problems, machine.lines], [[], []]);
 });
 
+t.test("what a person names as the cause of a value loses nothing", async (t) => {
+  const machine = await running();
+  const { incarnation } = machine.cloud.cluster;
+  const object = device({ name: "d1", node });
+  const metadata = { conflict: `${incarnation}/999` };
+  const spec = { ...object.spec, properties: [{ name: "temp", desired: { value: "25", metadata } }] };
+  await machine.cloud.resources.put(deviceKind, { namespace: "default", name: "d1" }, { ...object, spec });
+  await machine.cloud.settled();
+  t.same(machine.onNode(), ["d1 25"]);
+  machine.disk.crash();
+  await machine.start();
+  t.equal(machine.cloud.cluster.incarnation, incarnation);
+  t.same([machine.cloud.cluster.problems, machine.lines], [[], []]);
+});
+
 t.test("a declaration that is lost is missed, and the device stays on its node", async (t) => {
   const machine = await running();
   await machine.declare("d2", "30");

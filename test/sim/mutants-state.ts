@@ -286,6 +286,42 @@ const forgetting: readonly Mutant[] = [
   ),
 ];
 
+const lost: readonly Mutant[] = [
+  {
+    name: "a cluster log that has lost its end goes on as if it had not",
+    edits: [
+      {
+        file: "cloud/lost-tail.ts",
+        find: "if (isOurs && closedAt === undefined && seq >",
+        replace: "if (isOurs && closedAt !== undefined && seq >",
+      },
+    ],
+    tests: ["cloud/lost-tail.test"],
+  },
+  {
+    name: "versions are counted from 0 again where what they are counted from is lost",
+    edits: [
+      {
+        file: "cloud/version-base.ts",
+        find: "const base = isNew ? 0 :",
+        replace: "const base = isNew || held === undefined ? 0 :",
+      },
+    ],
+    tests: ["cloud/version-base.test"],
+  },
+  {
+    name: "the past does not know which lives were over for good",
+    edits: [
+      {
+        file: "core/past.ts",
+        find: "for (const event of await endedWithin(log, cut, gone)) registersProjection.apply(state, event);",
+        replace: "void endedWithin;",
+      },
+    ],
+    tests: ["core/past.test", "core/log-past.test"],
+  },
+];
+
 export const stateMutants: readonly Mutant[] = [
   ...folds,
   ...twins,
@@ -293,4 +329,5 @@ export const stateMutants: readonly Mutant[] = [
   ...policies,
   ...versions,
   ...forgetting,
+  ...lost,
 ];

@@ -153,7 +153,9 @@ export class Merger {
     const group = again === undefined ? fresh : await this.#gather(again.from);
     const [member] = group.members;
     const isStuck = group.next <= (this.#cursor?.to ?? 0) + 1;
-    const isOver = group.until === "hole" || bytes >= this.#blockBytes || member === undefined || isStuck;
+    // A block is over where what follows does not fit, and where nothing ever will.
+    const isFull = group.until !== "end" || bytes >= this.#blockBytes;
+    const isOver = isFull || member === undefined || isStuck;
     return { group, small: isOver ? [] : [...kept, { from: member.position, bytes }] };
   }
 

@@ -18,6 +18,7 @@ import { nodeEnvironment, stderrLogger } from "../../protocol/adapters/environme
 import { dialLink } from "../../protocol/adapters/websocket.ts";
 import { deviceKey } from "../../protocol/devices/topics.ts";
 import { reportedSlot } from "../../protocol/devices/twin-view.ts";
+import { authority } from "../../protocol/link/authority.ts";
 import type { Transport } from "../../protocol/transport.ts";
 import { serve } from "../child.ts";
 import { type Backlogged, commitsOf } from "../reports.ts";
@@ -67,7 +68,7 @@ function openEdge(
 /** A day is long enough to merge all that came: what is left of that is not to be done while the cloud gets it. */
 async function mergeAll(store: LevelStore, environment: Environment): Promise<void> {
   const committer = new Committer(store, environment.timers);
-  const log = await Log.open({ id: nodeLog(node), side: "node", committer, environment });
+  const log = await Log.open({ id: nodeLog(node), side: "node", committer, environment, authority });
   const merging = new Merging({ committer, environment, indexOf: HistoryIndex.forAll() });
   merging.add(log);
   await merging.mergeAll();

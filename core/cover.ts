@@ -251,9 +251,9 @@ function readPlaces(view: DataView, at: number, keptCount: number): Places {
  * @throws EVENT_INVALID
  */
 export function eventsOf(segment: Segment, position: number): Event[] {
-  return segment.cover === undefined
-    ? decodeEvents(segment.events, { ...segment, position })
-    : keptOf(segment, position).map(({ event }) => event);
+  if (segment.cover !== undefined) return keptOf(segment, position).map(({ event }) => event);
+  const { origin, lo, count, seen } = segment;
+  return decodeEvents(segment.events, { origin, lo, count, seen, position });
 }
 
 /**

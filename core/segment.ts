@@ -83,11 +83,14 @@ export function encodeSegment(
   return { segment: { origin, lo, count, seen, events, mac, cover: undefined, bytes }, hash };
 }
 
-/** The bytes of a segment whose MAC, if it has one, is known: the same, to the bit, as its origin made them. */
+/**
+ * The bytes of a segment whose MAC, if it has one, is known: the same, to the bit, as its origin made them. They may
+ * share memory with others that were rebuilt, 8 KiB at most.
+ */
 export function rebuildSegment(parts: Omit<Segment, "bytes" | "cover">, digest: Digest): Uint8Array {
   const { origin, lo, count, seen, events, mac } = parts;
   const layout = { origin, lo, count, seen, pieces: [events], hasMac: mac !== undefined };
-  const { bytes, hashedLength } = layOut(layout);
+  const { bytes, hashedLength } = layOut(layout, pooled);
   if (mac !== undefined) bytes.set(mac, hashedLength);
   finish(bytes, digest);
   return bytes;
@@ -103,8 +106,26 @@ interface Layout extends Pick<Segment, "origin" | "lo" | "count" | "seen"> {
   readonly hasMac: boolean;
 }
 
+const poolBytes = 8192;
+let pool = new Uint8Array(poolBytes);
+let poolAt = 0;
+
+/** Zeroed. A small array of its own takes longer to make, and to collect, than a commit of one event to lay out. */
+function pooled(length: number): Uint8Array {
+  if (length > poolBytes / 2) return new Uint8Array(length);
+  if (poolAt + length > poolBytes) {
+    pool = new Uint8Array(poolBytes);
+    poolAt = 0;
+  }
+  poolAt += length;
+  return pool.subarray(poolAt - length, poolAt);
+}
+
 /** Everything before the MAC, and room for what comes after. */
-function layOut({ origin, lo, count, seen, pieces, hasMac }: Layout): {
+function layOut(
+  { origin, lo, count, seen, pieces, hasMac }: Layout,
+  roomOf = (length: number): Uint8Array => new Uint8Array(length),
+): {
   bytes: Uint8Array;
   eventsAt: number;
   hashedLength: number;
@@ -113,8 +134,8 @@ function layOut({ origin, lo, count, seen, pieces, hasMac }: Layout): {
   for (const piece of pieces) eventsLength += piece.length;
   const eventsAt = headerLength + seen.length * seenLength;
   const hashedLength = eventsAt + eventsLength;
-  const bytes = new Uint8Array(hashedLength + (hasMac ? macLength : 0) + crcLength);
-  const view = new DataView(bytes.buffer);
+  const bytes = roomOf(hashedLength + (hasMac ? macLength : 0) + crcLength);
+  const view = viewOf(bytes);
   bytes[0] = segmentVersion;
   bytes[1] = kindCommit;
   bytes[2] = hasMac ? flagMac : 0;
@@ -134,7 +155,7 @@ function layOut({ origin, lo, count, seen, pieces, hasMac }: Layout): {
 
 function finish(bytes: Uint8Array, digest: Digest): void {
   const crcAt = bytes.length - crcLength;
-  new DataView(bytes.buffer).setUint32(crcAt, digest.crc32(bytes.subarray(0, crcAt)));
+  viewOf(bytes).setUint32(crcAt, digest.crc32(bytes.subarray(0, crcAt)));
 }
 
 /**
@@ -149,7 +170,11 @@ export function parseSegment(bytes: Uint8Array, digest: Digest): Segment {
   if (view.getUint32(crcAt) !== digest.crc32(bytes.subarray(0, crcAt))) {
     throw corrupt("its checksum does not match");
   }
-  const [version = 0, kind = 0, flags = 0, seenCount = 0] = bytes;
+  // Not taken apart as an array: that goes by way of an iterator.
+  const version = view.getUint8(0);
+  const kind = view.getUint8(1);
+  const flags = view.getUint8(2);
+  const seenCount = view.getUint8(3);
   if (version > segmentVersion) {
     throw newer(`format ${version}, where this version reads ${segmentVersion}`);
   }

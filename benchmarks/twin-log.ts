@@ -14,6 +14,7 @@ import { encodeSegment, zeroHash } from "../core/segment.ts";
 import { LevelStore } from "../core/store/level.ts";
 import { nodeDigest } from "../core/store/node-digest.ts";
 import { nodeEnvironment } from "../protocol/adapters/environment.ts";
+import { authority } from "../protocol/link/authority.ts";
 import { TwinEvents, deviceKey, devices } from "./twin-events.ts";
 
 const id: LogId = nodeLog("edge-node-1");
@@ -75,7 +76,7 @@ export async function openTwinLog(
   const store = new LevelStore(directory, { unsafeNoSync: !syncs });
   await store.open();
   const committer = new Committer(store, environment.timers);
-  const log = await Log.open({ id, side: "node", committer, environment });
+  const log = await Log.open({ id, side: "node", committer, environment, authority });
   const indexOf = HistoryIndex.forAll();
   const merging = new Merging({ committer, environment, indexOf });
   const forgetting = new Forgetting({ committer, environment, policy: ages });

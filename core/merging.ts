@@ -25,7 +25,7 @@ export interface MergingOptions extends MergingPace {
 
 const idleMsDefault = 10 * 60_000;
 /** While appends come, a slice is followed by a pause of so many times its length. */
-const pauseFactor = 6;
+const pauseFactor = 8;
 /** LevelDB lets go of what was merged when it comes to it: it is made to where the disk holds this many times what there is, */
 const wasteFactor = 2;
 /** and so much more. */

@@ -6,6 +6,7 @@ import { Log } from "../../core/log.ts";
 import { LevelStore } from "../../core/store/level.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
 import { nodeEnvironment, stderrLogger } from "../../protocol/adapters/environment.ts";
+import { authority } from "../../protocol/link/authority.ts";
 import { deviceKey } from "../../protocol/devices/topics.ts";
 import { reportedSlot } from "../../protocol/devices/twin-view.ts";
 import type { AppendTarget } from "../subject.ts";
@@ -18,7 +19,7 @@ export async function openProductLog(directory: string): Promise<AppendTarget> {
   const store = new LevelStore(directory);
   await store.open();
   const committer = new Committer(store, environment.timers);
-  const log = await Log.open({ id: nodeLog(node), side: "node", committer, environment });
+  const log = await Log.open({ id: nodeLog(node), side: "node", committer, environment, authority });
   const life: EventId = eventId(mintIncarnation("cloud", environment.random), 1);
   const slot = reportedSlot(property);
   const keys = Array.from({ length: devices }, (_, index) => deviceKey(namespace, deviceName(index)));

@@ -11,6 +11,7 @@ import type { Segment } from "../../core/segment.ts";
 import { LevelStore } from "../../core/store/level.ts";
 import { nodeDigest } from "../../core/store/node-digest.ts";
 import { nodeEnvironment, stderrLogger } from "../../protocol/adapters/environment.ts";
+import { authority } from "../../protocol/link/authority.ts";
 import { deviceKey } from "../../protocol/devices/topics.ts";
 import { reportedSlot } from "../../protocol/devices/twin-view.ts";
 import { deviceName, namespace, node } from "./names.ts";
@@ -29,7 +30,7 @@ export async function record(dataDir: string, events: number): Promise<void> {
   const store = new LevelStore(logDirectory(dataDir), { unsafeNoSync: true });
   await store.open();
   const committer = new Committer(store, environment.timers);
-  const log = await Log.open({ id: nodeLog(node), side: "node", committer, environment });
+  const log = await Log.open({ id: nodeLog(node), side: "node", committer, environment, authority });
   const life = eventId(mintIncarnation("cloud", environment.random), 1);
   for (let done = 0; done < events; done += eventsPerCommit) {
     const count = Math.min(eventsPerCommit, events - done);

@@ -130,6 +130,12 @@ export class History {
     this.beyond = joined([...this.beyond, { from: segment.lo, to: lastOf(segment) }]);
   }
 
+  /** Notes that of what is held past the end nothing up to `to` can be had. */
+  lose(to: number): void {
+    const left = this.beyond.map((range) => ({ from: Math.max(range.from, to + 1), to: range.to }));
+    this.beyond = left.filter(({ from, to }) => from <= to);
+  }
+
   /** The error for a segment that does not follow. */
   gap(segment: Pick<Segment, "lo">): TidemarkError {
     const { origin, stagedEnd: end } = this;

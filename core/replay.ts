@@ -79,7 +79,7 @@ export async function* replaySteps(options: ReplayOptions): AsyncGenerator<numbe
     await absorbBeyond({ store, log, digest: options.digest, history });
     const { origin, hole, end, beyond, top } = history;
     if (hole !== undefined) walk.problems.push({ code: "LOG_GAP", origin, ...hole });
-    // It is there by position, and not by sequence: half of its index is lost.
+    // It is there by position, and nothing of it by sequence: half of its index is lost.
     else if (beyond.length > 0) walk.problems.push({ code: "LOG_GAP", origin, from: end + 1, to: top });
   }
   return {
@@ -185,26 +185,54 @@ export function historyOf(histories: Map<Incarnation, History>, origin: Incarnat
   return history;
 }
 
-/** Carries an origin's chain across what was stored beyond a hole that has been filled. */
-export async function absorbBeyond(options: {
+interface Beyond {
   readonly store: Store;
   readonly log: LogId;
   readonly digest: Digest;
   readonly history: History;
-}): Promise<void> {
+}
+
+/** Carries an origin's chain across what was stored beyond a hole that has been filled. */
+export async function absorbBeyond(options: Beyond): Promise<void> {
   const { store, log, digest, history } = options;
   while (history.beyond[0] !== undefined && history.beyond[0].from <= history.end + 1) {
     const records = await store.readOrigin(log, history.origin, history.end + 1, readBytes);
     const before = history.end;
     for (const record of records) {
       const segment = readable(record, digest);
-      if (segment === undefined || segment.lo > history.end + 1) break;
+      // What came again lies also where it was damaged.
+      if (segment === undefined) continue;
+      if (segment.lo > history.end + 1) break;
       // A cover that came for the hole may end inside one that was here.
       const isNext =
         segment.cover === undefined ? segment.lo === history.end + 1 : lastOf(segment) > history.end;
       if (isNext) history.settle(segment, chainHash(history.hash, segment, digest));
     }
-    if (history.end === before) return;
+    if (history.end === before) {
+      await loseUnreadable(options);
+      return;
+    }
+  }
+}
+
+/**
+ * What follows the end is said to be there, by a snapshot or by position, and can't be read by sequence. It counts as
+ * lost up to what can be, and comes from the peer; else its owner would seem to have been rolled back to here.
+ */
+async function loseUnreadable({ store, log, digest, history }: Beyond): Promise<void> {
+  const { origin, end, top } = history;
+  for (let next = end + 1; next <= top;) {
+    const records = await store.readOrigin(log, origin, next, readBytes);
+    const before = next;
+    for (const record of records) {
+      const { lo = 0, count = 1 } = record;
+      if (lo > end + 1 && readable(record, digest) !== undefined) {
+        history.lose(lo - 1);
+        return;
+      }
+      next = Math.max(next, lo + count);
+    }
+    if (next === before) return;
   }
 }
 

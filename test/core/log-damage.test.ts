@@ -126,6 +126,27 @@ t.test("a hole is still known after a checkpoint, and is filled then", async (t)
   t.strictSame(await numbers(cloud, node), [1, 2, 3, 4, 7, 8, 9, 10, 5, 6]);
 });
 
+t.test("what is found damaged past a hole, once that is filled, is a hole too", async (t) => {
+  for (const restarts of [false, true]) {
+    const { cloud, node } = await shipped();
+    cloud.disk.lose(node1, 6);
+    await cloud.crash();
+    await cloud.restart();
+    // A checkpoint says that it is there.
+    cloud.disk.damage(node1, 8);
+    const [, , lost] = await node.log.readOrigin(node.log.incarnation, 1, 1e9);
+    cloud.log.receive(lost as Segment, () => {});
+    await cloud.world.pass(20);
+    if (restarts) await cloud.crash();
+    const next = { end: 6, hole: { from: 7, to: 8 }, beyond: [{ from: 9, to: 10 }] };
+    t.match(held(cloud, node), next, `restarts: ${restarts}`);
+    await ship(node, cloud);
+    t.strictSame(held(cloud, node), whole(node));
+    await cloud.crash();
+    t.strictSame(held(cloud, node), whole(node));
+  }
+});
+
 t.test("what is lost at the end is simply not there", async (t) => {
   for (const harm of harms) {
     const { cloud, node } = await shipped();

@@ -284,6 +284,11 @@ const losses: readonly Mutant[] = [
     "if (history.beyond.length >= 0 || history.hole !== undefined) return undefined;",
   ),
   {
+    name: "what can't be read past a hole that was filled counts as held",
+    edits: [{ file: "core/replay.ts", find: "history.lose(lo - 1);", replace: "void lo;" }],
+    tests: ["core/log-damage.test"],
+  },
+  {
     name: "bytes that a disk damaged are taken for good",
     edits: [
       {
